@@ -1,0 +1,50 @@
+# Everything that can be done here; "make" alone lists it. Needs Go; a C compiler makes the tests look for races.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The race detector needs cgo, and cgo a C compiler.
+RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+LINT    := bin/golangci-lint-v2.15.0
+LAB     := TRIBUTARY_TEST_POSTGRES TRIBUTARY_TEST_KAFKA TRIBUTARY_TEST_REGISTRY
+export CGO_ENABLED := $(if $(RACE),1,0)
+
+.PHONY: help build test test-real lint demo bench fuzz clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## write bin/tributary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
+
+test: ## all tests that need nothing but Go (Postgres comes from Maven Central, once)
+	$(GO) test $(RACE) -timeout 10m -skip '^TestReal' ./...
+
+test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA and _REGISTRY
+	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
+	$(GO) test $(RACE) -timeout 20m -count=1 -p 1 -run '^TestReal' ./...
+
+lint: $(LINT) ## formatting, static analysis, the house rules, go.mod
+	$(LINT) fmt --diff
+	$(LINT) run
+	$(GO) test -count=1 ./cmd/tidy
+	$(GO) mod tidy -diff
+
+$(LINT): # built once, by its exact version; the name of the file says which
+	mkdir -p bin
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv bin/golangci-lint $@
+
+demo: build ## see it work; KEEP=1 leaves it running, SOURCE=postgres://... uses your own server
+	@$(GO) run ./cmd/demo bin/tributary
+
+bench: ## micro benchmarks: nanoseconds, bytes and allocations for each row
+	$(GO) test -run '^$$' -bench . -benchmem ./decoder ./schema ./publisher
+
+fuzz: ## each fuzz target for 30 s
+	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | sed -E 's|/[^/]*:func | |' | while read dir name; do \
+		echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime 30s $$dir </dev/null || exit 1; done
+
+clean: ## remove what was built, and the results of tests
+	rm -rf bin
+	$(GO) clean -testcache
