@@ -1,0 +1,180 @@
+package schema
+
+// hstoreForm is the form of hstore: the text of a JSON object, or a map whose values may be null.
+func hstoreForm(r request) form {
+	placeholder := r.options.placeholder()
+	if r.options.Hstore == HstoreMap {
+		n := &node{kind: nodeMap, items: optionalNode(nodeString)}
+		return form{
+			node: n,
+			zero: func(w *writer) {
+				w.mapBegin(0)
+				w.mapEnd(0)
+			},
+			write: func(w *writer, text []byte) error { return writeHstoreMap(w, n, text) },
+			unchanged: func(w *writer) error {
+				w.mapBegin(1)
+				w.mapKey(0, placeholder)
+				w.present(n.items)
+				w.text(placeholder)
+				w.mapEnd(1)
+				return nil
+			},
+		}
+	}
+	return form{
+		node: named(nodeString, jsonName), zero: func(w *writer) { w.textString("{}") }, write: writeHstoreJSON,
+		unchanged: func(w *writer) error {
+			w.scratch = appendJSONString(append(w.scratch[:0], '{'), placeholder)
+			w.scratch = appendJSONString(append(w.scratch, ':'), placeholder)
+			w.scratch = append(w.scratch, '}')
+			w.text(w.scratch)
+			return nil
+		},
+	}
+}
+
+// hstorePair is one pair of an hstore, still escaped.
+type hstorePair struct {
+	key, value []byte
+	null       bool
+}
+
+// hstoreReader reads the pairs of an hstore's text: "key"=>"value", "other"=>NULL. Both sides are always
+// quoted, and a backslash stands before quotes and backslashes.
+type hstoreReader struct {
+	text []byte
+	at   int
+	err  error
+}
+
+// next reads a pair; false is the end or an error. After an error nothing more is read.
+func (r *hstoreReader) next() (p hstorePair, ok bool) {
+	if r.err != nil || r.at == len(r.text) {
+		return p, false
+	}
+	if r.at > 0 {
+		r.literal(", ")
+	}
+	p.key = r.quoted()
+	r.literal("=>")
+	if r.err == nil && r.text[min(r.at, len(r.text)-1)] == 'N' {
+		p.null = true
+		r.literal("NULL")
+	} else {
+		p.value = r.quoted()
+	}
+	return p, r.err == nil
+}
+
+// literal reads a text that must stand next.
+func (r *hstoreReader) literal(want string) {
+	if r.err != nil {
+		return
+	}
+	if end := r.at + len(want); end > len(r.text) || string(r.text[r.at:end]) != want {
+		r.err = badText("hstore", want, r.at)
+		return
+	}
+	r.at += len(want)
+}
+
+// quoted reads a quoted text and returns what stands between the quotes.
+func (r *hstoreReader) quoted() []byte {
+	r.literal(`"`)
+	if r.err != nil {
+		return nil
+	}
+	start := r.at
+	for ; r.at < len(r.text); r.at++ {
+		switch r.text[r.at] {
+		case '"':
+			r.at++
+			return r.text[start : r.at-1]
+		case '\\':
+			r.at++
+		}
+	}
+	r.at = len(r.text)
+	r.err = badText("hstore", "a closing quote", r.at)
+	return nil
+}
+
+// writeHstoreMap writes an hstore as a map.
+func writeHstoreMap(w *writer, n *node, text []byte) error {
+	// Avro wants the number of entries before the first one, so that the text is read twice; the first time
+	// also finds every error before anything is written.
+	count := 0
+	r := hstoreReader{text: text}
+	for _, ok := r.next(); ok; _, ok = r.next() {
+		count++
+	}
+	if r.err != nil {
+		return r.err
+	}
+	w.mapBegin(count)
+	r = hstoreReader{text: text}
+	for i := range count {
+		p, _ := r.next()
+		w.scratch = unescape(w.scratch[:0], p.key)
+		w.mapKey(i, w.scratch)
+		if p.null {
+			w.null(n.items)
+			continue
+		}
+		w.present(n.items)
+		w.scratch = unescape(w.scratch[:0], p.value)
+		w.text(w.scratch)
+	}
+	w.mapEnd(count)
+	return nil
+}
+
+// writeHstoreJSON writes an hstore as the text of a JSON object, in the server's order of keys. Debezium's
+// order is that of a Java hash table.
+func writeHstoreJSON(w *writer, text []byte) error {
+	r := hstoreReader{text: text}
+	w.scratch = append(w.scratch[:0], '{')
+	for p, ok := r.next(); ok; p, ok = r.next() {
+		if len(w.scratch) > 1 {
+			w.scratch = append(w.scratch, ',')
+		}
+		w.scratch = append(appendEscaped(w.scratch, p.key), ':')
+		if p.null {
+			w.scratch = append(w.scratch, "null"...)
+		} else {
+			w.scratch = appendEscaped(w.scratch, p.value)
+		}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	w.scratch = append(w.scratch, '}')
+	w.text(w.scratch)
+	return nil
+}
+
+// appendEscaped appends an hstore's escaped text as a JSON string. The escapes of hstore are escapes of
+// JSON too, so that only control characters need one more.
+func appendEscaped(dst, raw []byte) []byte {
+	dst = append(dst, '"')
+	for _, c := range raw {
+		if c < ' ' {
+			dst = appendJSONEscape(dst, c)
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+// unescape appends a text without the backslashes that escape its bytes.
+func unescape(dst, raw []byte) []byte {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] == '\\' && i+1 < len(raw) {
+			i++
+		}
+		dst = append(dst, raw[i])
+	}
+	return dst
+}

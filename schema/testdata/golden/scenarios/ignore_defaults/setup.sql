@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, a text DEFAULT 'd', b int NOT NULL DEFAULT 5, c int DEFAULT 7);
+INSERT INTO t VALUES (1, NULL, 1, NULL), (2, 'x', 2, 3);

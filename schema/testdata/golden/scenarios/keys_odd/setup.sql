@@ -1,0 +1,13 @@
+CREATE TYPE hue AS ENUM ('red', 'green');
+CREATE TABLE kname (k name PRIMARY KEY, v int);
+CREATE TABLE kdate (k date PRIMARY KEY, v int);
+CREATE TABLE ktext (k text PRIMARY KEY, v int);
+CREATE TABLE kdec (k numeric(12,8) PRIMARY KEY, v int);
+CREATE TABLE kvar (k numeric PRIMARY KEY, v int);
+CREATE TABLE kmix (a uuid, b bytea, c double precision, d real, e hue, f bool, g timestamptz, h timestamp, i int[], PRIMARY KEY (a, b, c, d, e, f, g, h, i));
+INSERT INTO kname VALUES ('one', 1);
+INSERT INTO kdate VALUES ('infinity', 1), ('2024-02-29', 2);
+INSERT INTO ktext VALUES (E'q"b\\s\n é', 1);
+INSERT INTO kdec VALUES (0.00000123, 1), (-12.5, 2), (0, 3);
+INSERT INTO kvar VALUES (1.50, 1);
+INSERT INTO kmix VALUES ('6f1b2b7c-1d0e-4f6e-9f4b-3b0a4c1d2e3f', '\x00ff', 1e10, 0.1, 'red', true, '2024-02-29 10:00+00', '2024-02-29 10:00', '{1,2}');

@@ -1,0 +1,2 @@
+INSERT INTO p (i4) VALUES (2);
+INSERT INTO q VALUES (2, 'a', 'b');

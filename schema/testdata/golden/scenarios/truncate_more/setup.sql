@@ -1,0 +1,10 @@
+CREATE TYPE hue AS ENUM ('crimson', 'green');
+CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree;
+CREATE DOMAIN dtext AS text; CREATE DOMAIN dint AS int;
+CREATE TABLE t (id int PRIMARY KEY, u uuid, j json, e hue, c char(6), v3 varchar(3), v4 varchar(4), v5 varchar(5), n name, i inet, x xml, tz timestamptz, r int4range, a text[], num numeric(8,2), ct citext, hs hstore, dt dtext, lt ltree, b bytea, bits bit(40), big bytea, mo money, bn bytea NOT NULL, jn json NOT NULL);
+CREATE TABLE m (LIKE t INCLUDING ALL);
+CREATE TABLE h (LIKE t INCLUDING ALL);
+ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+INSERT INTO t VALUES (1, '6f1b2b7c-1d0e-4f6e-9f4b-3b0a4c1d2e3f', '{"a": 1}', 'crimson', 'abcdef', 'abc', 'abcd', 'abcde', 'nameee', '10.0.0.1', '<abc/>', '2024-02-29 10:00+00', '[1,500)', '{abcdef}', 123456.78, 'citext', 'a=>1', 'dtextt', 'a.b.c.d', '\x0102030405', repeat('1', 40)::bit(40), decode(repeat('ab', 9000), 'hex'), 12345.67, '\x0102030405', '{"b": 2}');
+INSERT INTO m SELECT * FROM t;
+INSERT INTO h SELECT * FROM t;
