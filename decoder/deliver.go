@@ -1,0 +1,272 @@
+package decoder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// goodbyeTimeout bounds the wait for the server to end the session, which frees the slot for the next one.
+const goodbyeTimeout = 2 * time.Second
+
+// ready says whether the batch should be handed over: it holds something, and does not end inside a
+// transaction whose rest is about to come.
+func (s *Stream) ready(now time.Time) bool {
+	switch {
+	case s.batch.Empty():
+		return false
+	case len(s.batch.Transactions) == 0:
+		return s.batch.Confirm > s.lastConfirm
+	}
+	return !s.decoder.InTransaction() || now.Sub(s.batchSince) >= partialWait
+}
+
+// offer hands the batch over when the channel takes it at once. A batch that only confirms is otherwise
+// kept, as the next one says more.
+func (s *Stream) offer(out chan<- *Batch, now time.Time) {
+	if !s.ready(now) {
+		return
+	}
+	confirm := s.batch.Confirm
+	select {
+	case out <- s.batch:
+		s.delivered(confirm)
+	default:
+		if s.blocked.IsZero() && len(s.batch.Transactions) > 0 {
+			s.blocked = now
+		}
+	}
+}
+
+// deliver hands the batch over and waits until the channel takes it, answering the server meanwhile.
+func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
+	if s.batch.Empty() {
+		return nil
+	}
+	confirm := s.batch.Confirm
+	// Once sent, the batch is no longer ours to read: Confirm was noted before.
+	select {
+	case out <- s.batch:
+		s.delivered(confirm)
+		return nil
+	default:
+	}
+	if s.blocked.IsZero() {
+		s.blocked = time.Now()
+	}
+	tick := time.NewTicker(wake)
+	defer tick.Stop()
+	for {
+		select {
+		case out <- s.batch:
+			s.delivered(confirm)
+			return nil
+		case now := <-tick.C:
+			if err := s.serve(now); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return s.ended(ctx)
+		case <-s.o.Stop:
+			return ErrStopped
+		}
+	}
+}
+
+// delivered begins the next batch: the one before, which could confirm this much, belongs to its receiver
+// now.
+func (s *Stream) delivered(confirm LSN) {
+	s.lastConfirm = max(s.lastConfirm, confirm)
+	s.batch = s.o.Pool.Get()
+	s.batchSince, s.blocked = time.Time{}, time.Time{}
+}
+
+// serve sends a status when one is due, and looks whether the server is still there and wants us to be.
+// Every wait of the owner calls it at least once in wake: the server ends a session from which it has heard
+// nothing for wal_sender_timeout, also one that reads busily.
+func (s *Stream) serve(now time.Time) error {
+	defer s.publish(now)
+	if err := s.probeShutdown(now); err != nil {
+		return err
+	}
+	if !s.held.IsZero() || !s.blocked.IsZero() {
+		if err := s.unread(now); err != nil {
+			return err
+		}
+	}
+	if s.pacer.shutdown(now) {
+		// A server in fast shutdown waits, without end on some versions, until our flush equals what it has
+		// sent. Its wish comes before ours: what is missing comes again from the slot.
+		return fmt.Errorf("stream slot %s: it wants %s confirmed, which is not durable yet: %w",
+			s.o.Slot, s.serverEnd, ErrServerShutdown)
+	}
+	s.pacer.nudge = s.oversleeps && s.held.IsZero() && s.blocked.IsZero()
+	confirmed := s.confirmed()
+	if now.Before(s.pacer.due(confirmed)) {
+		return nil
+	}
+	return s.sendStatus(now, confirmed)
+}
+
+// confirmed is what may be confirmed. It never goes back, not even when Confirmed does.
+func (s *Stream) confirmed() LSN { return max(s.pacer.flush, s.o.Confirmed()) }
+
+func (s *Stream) sendStatus(now time.Time, confirmed LSN) error {
+	reply := s.pacer.sent(now, confirmed)
+	// The write position is for people who look at pg_stat_replication. The server moves the slot by flush
+	// alone.
+	s.out = appendStatus(s.out[:0], max(s.received, confirmed), confirmed, now, reply)
+	if err := s.wire.send(s.out); err != nil {
+		return s.lost(err)
+	}
+	return nil
+}
+
+// unread asks the kernel about a connection that is not read: whether the other end acknowledges our
+// statuses, and whether it has closed.
+func (s *Stream) unread(now time.Time) error {
+	if s.wire.socket == nil {
+		return nil
+	}
+	at, closed := s.wire.socket.answered(now)
+	if closed {
+		return s.lost(errors.New("the server closed the connection while it was not read"))
+	}
+	if at.After(s.answered) {
+		s.answered = at
+	}
+	return nil
+}
+
+// probe is a question asked beside the stream.
+type probe struct {
+	cancel context.CancelFunc
+	answer chan error
+}
+
+// probeShutdown finds out whether the server is shutting down while nothing is read: its demands for a
+// reply are then behind the data that waits in the socket, and its shutdown would wait for us. A server
+// that shuts down says so to whoever connects.
+func (s *Stream) probeShutdown(now time.Time) error {
+	since := s.blocked
+	if since.IsZero() || !s.held.IsZero() && s.held.Before(since) {
+		since = s.held
+	}
+	if s.probe != nil {
+		select {
+		case err := <-s.probe.answer:
+			s.probe.cancel()
+			s.probe = nil
+			if errors.Is(err, ErrServerShutdown) {
+				return fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
+			}
+		default:
+		}
+		return nil
+	}
+	quiet := since.IsZero() || now.Sub(since) < s.pacer.interval || now.Sub(s.probed) < s.pacer.interval
+	if quiet || s.o.Connect.URL == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.pacer.interval)
+	s.probe, s.probed = &probe{cancel: cancel, answer: make(chan error, 1)}, now
+	// An ordinary connection: it needs no walsender, of which there may be none left.
+	options, answer := s.o.Connect, s.probe.answer
+	options.Replication = false
+	go func() {
+		conn, err := Connect(ctx, options)
+		closeQuietly(conn)
+		answer <- err
+	}()
+	return nil
+}
+
+// endProbe waits for a running probe, which ends at once.
+func (s *Stream) endProbe() {
+	if s.probe != nil {
+		s.probe.cancel()
+		<-s.probe.answer
+		s.probe = nil
+	}
+}
+
+// end ends the session in the way that err asks for: in order after a stop, with a farewell when the server
+// shuts down. It returns err, or why the end was not in order.
+func (s *Stream) end(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrStopped):
+		if failed := s.finish(ctx); failed != nil {
+			return failed
+		}
+	case errors.Is(err, ErrServerShutdown):
+		// The answer is known: the server ends the session or is gone.
+		_ = s.goodbye(s.confirmed())
+	}
+	return err
+}
+
+// finish answers the server until all that was delivered is confirmed, or StopTimeout, and says goodbye.
+func (s *Stream) finish(ctx context.Context) error {
+	began := time.Now()
+	tick := time.NewTicker(replyGap)
+	defer tick.Stop()
+	for s.o.Confirmed() < s.lastConfirm && time.Since(began) < s.o.StopTimeout {
+		select {
+		case now := <-tick.C:
+			if err := s.serve(now); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return s.ended(ctx)
+		}
+	}
+	confirmed := s.confirmed()
+	s.o.Logger.Info("stream stopped", "slot", s.o.Slot, "delivered", s.lastConfirm, "confirmed", confirmed,
+		"took", time.Since(began))
+	return s.goodbye(confirmed)
+}
+
+// goodbye confirms for the last time, ends the copy and the session, and waits for the server to do the
+// same: then the slot is free. What still arrives is thrown away; it was not delivered and will come again.
+func (s *Stream) goodbye(confirmed LSN) error {
+	s.closed = true
+	s.batch.Release()
+	s.batch = s.o.Pool.Get()
+	now := time.Now()
+	s.pacer.sent(now, confirmed)
+	s.publish(now)
+	// In one write: the server reads the status, ends the copy and exits on Terminate, without the reset that
+	// closing a socket with unread data in it would send before.
+	last := appendStatus(s.out[:0], max(s.received, confirmed), confirmed, now, false)
+	last = append(last, 'c', 0, 0, 0, 4, 'X', 0, 0, 0, 4)
+	err := s.wire.send(last)
+	if err == nil {
+		s.discard(now.Add(goodbyeTimeout))
+	}
+	if closing := s.wire.conn.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return s.lost(fmt.Errorf("say goodbye: %w", err))
+	}
+	return nil
+}
+
+// discard reads until the server has closed the connection, or the deadline.
+func (s *Stream) discard(deadline time.Time) {
+	if err := s.wire.conn.SetReadDeadline(deadline); err != nil {
+		return
+	}
+	for {
+		_, err := s.wire.conn.Read(s.wire.buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.o.Logger.Info("server keeps the slot for now", "slot", s.o.Slot, "took", goodbyeTimeout)
+		}
+		if err != nil {
+			// EOF, or a reset: either way the session is over, and the status was sent before.
+			return
+		}
+	}
+}

@@ -1,0 +1,64 @@
+// Package decoder turns replication bytes into changes in commit order.
+//
+// # Guarantees
+//
+//  1. Changes leave in commit order: a Position is never below one that left before it in the session. A
+//     message that would break the order is an error.
+//  2. Every change of a captured table leaves, and under the same Position whenever it is decoded again:
+//     ordinals count what the server sent, not what was kept of it.
+//  3. What the server did not send is not made up. A TOASTed value that an update did not touch is
+//     schema.Unchanged unless the old tuple has it, a column outside of a key-only old tuple is
+//     schema.Absent; neither is null.
+//  4. Confirm is never beyond what has left: the end of a commit record, of a message's record, or,
+//     outside of a transaction, a keepalive's WAL end.
+//  5. No input makes the Decoder panic, read past its end, or take more memory than a small multiple of it.
+//     Malformed input is an error that names message, table, column and LSN, and no value; after it the
+//     Decoder decodes nothing more and confirms nothing more.
+//  6. Decoding a row makes no garbage: its bytes are copied once, and values point into the copy.
+//
+// # Ownership
+//
+// A Batch owns the memory that its rows, values and changes stand in. One goroutine at a time owns the
+// batch: the one that fills it, then whoever received it from the channel. Release gives the memory back
+// to the Pool, which hands it out again; nothing of a released batch may be touched. A *schema.Relation
+// belongs to nobody, is never changed, and stays valid. The Decoder belongs to the goroutine that calls it
+// and keeps nothing of the bytes that it is given.
+//
+// # Protocol
+//
+// A session speaks pgoutput's protocol version 1, where a transaction is sent whole, once it has committed:
+//
+//	B [O] { [Y ...] [R] I | U | D | T | M } ... C        a transaction
+//	M                                                    a message outside of a transaction
+//
+// Each message comes in a frame of the streaming replication protocol, which the Stream takes off:
+//
+//	+---+-----------+---------+-----------+---------------+
+//	| w | start LSN | WAL end | time      | message       |
+//	| 1 | 8         | 8       | 8         | kind 1, rest  |
+//	+---+-----------+---------+-----------+---------------+
+//
+// The start LSN is, by kind of message:
+//
+//	B            that of the transaction's first change; 0 when an O follows, which then has it
+//	I U D T      that of the change's own record. Rows of one COPY share it, and it runs backwards between
+//	             transactions that overlapped: it orders nothing
+//	M            the end of the message's record
+//	C            the end of the commit record
+//	R Y          0
+//
+// Numbers are big-endian, strings end with a NUL, times count microseconds from 2000. The layouts stand
+// beside the functions that parse them, in message.go. The chapter is "Logical Replication Message
+// Formats" of the Postgres manual; what it leaves unsaid:
+//
+//   - A table's R comes before its first row in a session and again after whatever may have changed the
+//     table, with or without a difference; then rows have the new shape. Under publish_via_partition_root
+//     the R of the root and of each leaf come, rows only under the root.
+//   - In a K tuple every column outside of the identity is null. With identity full R flags every column.
+//   - U has a K tuple if the identity's values changed, or if one of them is stored out of line: then N
+//     may lack the key itself.
+//   - Y of a domain has the domain's OID and the base type's name.
+//   - Servers before 15 send B and C also for transactions that touched nothing published.
+//   - A commit record may begin exactly where the one before ended: to confirm one byte more than an end LSN
+//     loses that transaction.
+package decoder

@@ -1,0 +1,288 @@
+package decoder
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// partialWait is how long a batch that ends inside a transaction waits for its rest before it is handed
+// over as it is.
+const partialWait = 5 * time.Millisecond
+
+// Until delivers every transaction that commits before p and returns before the first that does not, which
+// stays unread, or once the server says that there is none left. Between it and the next call the
+// connection must be served: by Hold. When Options.Stop closes first it ends the stream as Run does and
+// returns ErrStopped.
+func (s *Stream) Until(ctx context.Context, p LSN, out chan<- *Batch) error {
+	return s.end(ctx, s.read(ctx, out, p))
+}
+
+// Run delivers what follows, until ctx ends, the connection breaks, the server shuts down or Options.Stop
+// closes; only the last returns nil. Then it reads nothing more, answers the server until Confirmed has
+// reached the last Confirm that it delivered, or StopTimeout, tells the server so and disconnects. Run
+// closes the stream, never out.
+func (s *Stream) Run(ctx context.Context, out chan<- *Batch) error {
+	err := s.end(ctx, s.read(ctx, out, 0))
+	if closing := s.Close(); err == nil {
+		err = closing
+	}
+	if errors.Is(err, ErrStopped) {
+		return nil
+	}
+	return err
+}
+
+// Hold runs f while it answers the server and reads nothing: the server keeps the WAL, and waits.
+// Options.Stop does not end it; whoever closes that ends ctx, or lets f finish. f's context ends with ctx,
+// and when the connection breaks; Hold returns after f has.
+func (s *Stream) Hold(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	s.held = time.Now()
+	defer func() { s.held = time.Time{} }()
+	defer s.endProbe()
+	tick := time.NewTicker(wake)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case now := <-tick.C:
+			if err := s.serve(now); err != nil {
+				cancel(err)
+				<-done
+				return s.end(ctx, err)
+			}
+		}
+	}
+}
+
+// read moves messages from the socket to the channel. It returns nil when it stands before until.
+func (s *Stream) read(ctx context.Context, out chan<- *Batch, until LSN) error {
+	defer s.endProbe()
+	for {
+		reached, err := s.drain(ctx, out, until)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if reached {
+			return s.deliver(ctx, out)
+		}
+		s.offer(out, now)
+		if err := s.serve(now); err != nil {
+			return err
+		}
+		if err := s.ended(ctx); err != nil {
+			return err
+		}
+		// While the channel is blocked the batch goes on filling, up to its limit: a batch costs its receiver
+		// about the same whatever it holds.
+		n, err := s.wire.fill(s.nextWake(now))
+		if err != nil {
+			return s.lost(err)
+		}
+		if n == 0 && !s.blocked.IsZero() {
+			// Nothing to read and nobody to take what was read: wait for the channel.
+			if err := s.deliver(ctx, out); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// nextWake is until when a read may wait.
+func (s *Stream) nextWake(now time.Time) time.Time {
+	switch {
+	case !s.blocked.IsZero():
+		return now.Add(busyWait)
+	case len(s.batch.Transactions) > 0:
+		return s.batchSince.Add(partialWait)
+	case s.pacer.storm(now):
+		return now.Add(replyGap)
+	}
+	next := now.Add(wake)
+	if due := s.pacer.due(s.o.Confirmed()); due.Before(next) {
+		return due
+	}
+	return next
+}
+
+// ended tells of the two ways to be told to end.
+func (s *Stream) ended(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("stream slot %s: %w", s.o.Slot, context.Cause(ctx))
+	case <-s.o.Stop:
+		return ErrStopped
+	default:
+		return nil
+	}
+}
+
+// drain decodes the messages that are complete in the buffer and delivers batches as they fill up. It
+// returns true when it stands before until.
+func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool, error) {
+	for {
+		kind, body, size, err := s.wire.peek()
+		if err != nil {
+			return false, s.unreadable(err)
+		}
+		if size == 0 {
+			return false, nil
+		}
+		switch kind {
+		case 'd':
+			before, after, err := s.copyData(body, until)
+			if err != nil || before {
+				return before, err
+			}
+			s.wire.skip(size)
+			if after {
+				return true, nil
+			}
+		default:
+			s.wire.skip(size)
+			if err := s.aside(kind, body); err != nil {
+				return false, err
+			}
+		}
+		if s.batch.Full() {
+			if err := s.deliver(ctx, out); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// copyData takes one CopyData. before says that it was left alone, as it begins what does not belong before
+// until; after that it was taken and nothing before until can follow.
+//
+//	'w' 1 | start 8 | server's end 8 | time 8 | pgoutput message
+//	'k' 1 | server's end 8 | time 8 | reply wanted 1
+func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error) {
+	switch {
+	case len(body) >= 25 && body[0] == 'w':
+		start, message := LSN(binary.BigEndian.Uint64(body[1:])), body[25:]
+		// Inside a transaction nothing is compared with until: its COMMIT belongs to its BEGIN.
+		open := s.decoder.InTransaction()
+		if until > 0 && !open && position(message) >= until {
+			return true, false, nil
+		}
+		if s.batch.Empty() || s.batchSince.IsZero() {
+			s.batchSince = s.wire.lastRead
+		}
+		if !open {
+			s.transaction = s.wire.lastRead
+		}
+		if err := s.decoder.Decode(start, message, s.batch); err != nil {
+			return false, false, fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
+		}
+		// Relation and Type messages have start 0, and rows of interleaved transactions run backwards.
+		s.received = max(s.received, start)
+		return false, false, nil
+	case len(body) >= 18 && body[0] == 'k':
+		walEnd := LSN(binary.BigEndian.Uint64(body[1:]))
+		s.serverEnd = walEnd
+		s.received = max(s.received, walEnd)
+		if body[17] != 0 {
+			s.pacer.ask(time.Now())
+		}
+		// A keepalive takes the road of data: it confirms only what was sent before it, once that is durable.
+		s.decoder.Keepalive(walEnd, s.batch)
+		return false, until > 0 && !s.decoder.InTransaction() && walEnd >= until, nil
+	case len(body) == 0:
+		return false, false, fmt.Errorf("stream slot %s: an empty message", s.o.Slot)
+	}
+	return false, false, fmt.Errorf("stream slot %s: message 0x%02x of %d bytes", s.o.Slot, body[0], len(body))
+}
+
+// position returns where a message that begins something stands in the total order: a BEGIN's commit LSN,
+// the LSN of a message outside of transactions; 0 of others. Decoder checks the rest.
+//
+//	'B' 1 | commit LSN 8 | ...
+//	'M' 1 | flags 1 | LSN 8 | ...
+func position(message []byte) LSN {
+	switch {
+	case len(message) >= 9 && message[0] == 'B':
+		return LSN(binary.BigEndian.Uint64(message[1:]))
+	case len(message) >= 10 && message[0] == 'M':
+		return LSN(binary.BigEndian.Uint64(message[2:]))
+	}
+	return 0
+}
+
+// aside takes a message that is not CopyData.
+func (s *Stream) aside(kind byte, body []byte) error {
+	switch kind {
+	case 'E':
+		return s.explain(refusal("stream slot "+s.o.Slot, body))
+	case 'N':
+		return s.notice(body)
+	case 'S', 'A':
+		return nil
+	case 'c', 'C', 'Z':
+		// A walsender ends its copy by itself only when all is confirmed and the server goes down.
+		return fmt.Errorf("stream slot %s: the server ended the stream: %w", s.o.Slot, ErrServerShutdown)
+	}
+	return fmt.Errorf("stream slot %s: unexpected message 0x%02x of %d bytes", s.o.Slot, kind, len(body))
+}
+
+// notice logs a notice; one of them is fatal: Postgres 18 goes on without a publication that it cannot
+// find, and leaves its changes out.
+func (s *Stream) notice(body []byte) error {
+	var m pgproto3.NoticeResponse
+	if err := m.Decode(body); err != nil {
+		return fmt.Errorf("stream slot %s: read a notice: %w", s.o.Slot, err)
+	}
+	n := pgconn.ErrorResponseToPgError((*pgproto3.ErrorResponse)(&m))
+	// The words are translated on some servers, the routine's name is not.
+	if strings.Contains(n.Message, "skipped loading publication") || n.Routine == "LoadPublications" {
+		return &PublicationError{Publications: s.o.Publications, Message: n.Message, Where: n.Detail}
+	}
+	s.o.Logger.Info("server notice", "slot", s.o.Slot,
+		"severity", n.Severity, "code", n.Code, "notice", n.Message)
+	return nil
+}
+
+// explain gives a refusal in mid-stream its meaning.
+func (s *Stream) explain(err error) error {
+	var refused *ServerError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch refused.Code {
+	case codeUndefinedObject:
+		return &PublicationError{Publications: s.o.Publications, Message: refused.Message, Where: refused.Where}
+	case codeNotInState:
+		return &SlotLostError{Slot: s.o.Slot, Status: "lost", Confirmed: s.pacer.flush, Cause: refused}
+	}
+	return err
+}
+
+// unreadable completes an error of the framing.
+func (s *Stream) unreadable(err error) error {
+	var large *RowTooLargeError
+	if errors.As(err, &large) {
+		large.Commit = s.decoder.Commit()
+	}
+	return fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
+}
+
+// lost types a failed read or write.
+func (s *Stream) lost(err error) error {
+	doing := "stream slot " + s.o.Slot
+	if s.pacer.storm(time.Now()) {
+		return fmt.Errorf("%s: %w: %w", doing, ErrServerShutdown, err)
+	}
+	return &ConnectionLostError{Doing: doing, Cause: err}
+}
