@@ -1,0 +1,457 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/schema"
+)
+
+// encoder fills windows from batches, one goroutine's work. A window is handed over as soon as its taker is free
+// (group commit: an idle pipeline delivers at once, under load windows grow while the one before is delivered), or
+// when it is full.
+type encoder struct {
+	o     *Options
+	board *board
+	b     builder
+	t     tables
+	aux   *auxiliaries
+	now   func() time.Time
+
+	full chan<- *window // takes what is to be delivered
+	free <-chan *window // gives windows to fill
+
+	w      *window
+	at     progress    // where the stream stands, without what is open
+	handed decoder.LSN // resume of the last window handed over
+	// stopping says that an advance without records is delivered at once.
+	stopping bool
+
+	// skip is the stored position: nothing at or before it is published again. expect is its split, until the
+	// change at the position was seen.
+	skip   decoder.Position
+	expect *Split
+
+	// open says that the window holds a part of something that is not yet whole: a transaction, or a batch of
+	// snapshot rows. start and startAt are where to roll back to.
+	open    bool
+	start   mark
+	startAt progress
+	begun   bool            // the transaction's BEGIN is written
+	last    *decoder.Change // of the open transaction; valid until its batch is released
+	tail    Split           // what last was
+}
+
+// newEncoder returns an encoder that goes on from the stored position, or from Options.Start.
+func newEncoder(p *Publisher, full chan<- *window, free <-chan *window) *encoder {
+	e := &encoder{
+		o: &p.o, board: &p.board, b: newBuilder(&p.o), now: time.Now, full: full, free: free,
+		t: tables{o: &p.o, topics: p.topics, status: &p.board,
+			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats)},
+		at: progress{resume: p.o.Start},
+	}
+	e.aux = newAuxiliaries(&p.o, &e.t)
+	if s := p.stored; s != nil {
+		e.at = progress{position: s.Position, resume: s.Resume, lastCommit: s.LastCommit, snapshot: s.Snapshot, split: s.Split}
+		e.skip, e.expect = s.Position, s.Split
+		if s.Split != nil {
+			e.tail = *s.Split
+		}
+	}
+	e.handed = e.at.resume
+	return e
+}
+
+// run fills windows until in is closed, then hands over the last. What in held of an unfinished transaction is left
+// for the next run.
+func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
+	if err := e.take(ctx); err != nil {
+		return err
+	}
+	idle := time.NewTicker(e.o.IdleInterval)
+	defer idle.Stop()
+	var beat <-chan time.Time
+	if e.o.Heartbeat > 0 {
+		ticker := time.NewTicker(e.o.Heartbeat)
+		defer ticker.Stop()
+		beat = ticker.C
+	}
+	stopping := e.o.Stopping
+	for {
+		if e.due() {
+			// A taker that waits comes first: the sooner it begins, the sooner it is free for what is next.
+			e.seal()
+			select {
+			case e.full <- e.w:
+				if err := e.take(ctx); err != nil {
+					return err
+				}
+			default:
+			}
+		}
+		var full chan<- *window
+		if e.due() {
+			full = e.full
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case full <- e.w:
+			err = e.take(ctx)
+		case b, more := <-in:
+			if !more {
+				return e.finish(ctx)
+			}
+			err = e.batch(ctx, b)
+		case <-stopping:
+			e.stopping, stopping = true, nil
+		case <-idle.C:
+			// Only an advance without records waits for this: records hand themselves over.
+			e.w.force = e.w.force || e.at.resume > e.handed
+		case <-beat:
+			if e.at.resume != 0 && !e.open {
+				err = e.aux.appendHeartbeat(ctx, e.w, e.now())
+			}
+		}
+		if err != nil {
+			return e.fail(ctx, err)
+		}
+	}
+}
+
+// due says that the window should be delivered as soon as somebody takes it.
+func (e *encoder) due() bool {
+	return !e.open && (e.w.n > 0 || e.w.force || e.stopping && e.at.resume > e.handed)
+}
+
+// seal writes into the window where it leads.
+func (e *encoder) seal() {
+	e.w.after = e.at
+	e.handed = e.at.resume
+}
+
+// handOver gives the window away, waiting until it is taken, and takes another.
+func (e *encoder) handOver(ctx context.Context) error {
+	e.seal()
+	began := e.now()
+	select {
+	case e.full <- e.w:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := e.take(ctx)
+	e.o.Metrics.blocked(e.now().Sub(began))
+	return err
+}
+
+// take gets the next window to fill.
+func (e *encoder) take(ctx context.Context) error {
+	select {
+	case e.w = <-e.free:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// finish hands over what is whole and not yet delivered.
+func (e *encoder) finish(ctx context.Context) error {
+	if e.open {
+		e.w.rollback(e.start)
+		e.at, e.open = e.startAt, false
+	}
+	if e.w.n == 0 && !e.w.force && e.at.resume == e.handed {
+		return nil
+	}
+	return e.handOver(ctx)
+}
+
+// fail delivers what stands whole before the change that failed, and returns why it did.
+func (e *encoder) fail(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	if finishErr := e.finish(ctx); finishErr != nil {
+		return finishErr
+	}
+	return err
+}
+
+// batch encodes a batch and releases it.
+func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
+	defer b.Release()
+	rows := false
+	for i := range b.Transactions {
+		t := &b.Transactions[i]
+		if isSnapshot(t) {
+			if !rows {
+				rows = true
+				e.begin()
+			}
+			if err := e.rows(ctx, t); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.transaction(ctx, t); err != nil {
+			return err
+		}
+	}
+	if rows {
+		e.open = false
+	}
+	e.at.resume = max(e.at.resume, b.Confirm)
+	if b.Progress != nil {
+		e.at.snapshot = bytes.Clone(b.Progress)
+		e.w.force = true
+	}
+	return nil
+}
+
+// begin marks where something begins that is to be whole.
+func (e *encoder) begin() { e.open, e.start, e.startAt = true, e.w.mark(), e.at }
+
+// rows encodes snapshot rows. They are never cut: the progress that makes a restart go on behind them comes with the
+// end of their batch.
+func (e *encoder) rows(ctx context.Context, t *decoder.Transaction) error {
+	if e.at.resume == 0 {
+		e.at.resume = t.Commit // the slot's consistent point, where its stream begins
+	}
+	e.w.span.snapshot = t.Commit
+	at := e.now()
+	for i := range t.Changes {
+		c := &t.Changes[i]
+		tb, err := e.t.of(ctx, c.Relation)
+		if err != nil {
+			return err
+		}
+		e.b.source(t, c, 0, 0, at)
+		if _, err := e.b.change(e.w, tb, t, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// transaction encodes a transaction or a part of one.
+func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error {
+	if t.First {
+		e.begun = false
+		if err := e.first(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := e.prepare(ctx, t); err != nil {
+		return err
+	}
+	if !e.open {
+		e.begin()
+	}
+	previous := uint64(0)
+	for i := range t.Changes {
+		c := &t.Changes[i]
+		position := decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}
+		if skip, err := e.skips(position, c); err != nil {
+			return err
+		} else if skip {
+			continue
+		}
+		// What one message makes shares a window; its changes share an ordinal.
+		if c.Ordinal != previous && e.exceeds() {
+			if err := e.cut(ctx); err != nil {
+				return err
+			}
+		}
+		previous = c.Ordinal
+		if err := e.change(ctx, t, c, position); err != nil {
+			return err
+		}
+	}
+	e.keepTail()
+	if t.Last {
+		return e.end(ctx, t)
+	}
+	return nil
+}
+
+// first prepares for a transaction's beginning.
+func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
+	if e.expect != nil && t.Commit > e.skip.Commit {
+		return e.missing()
+	}
+	e.begun = t.Commit == e.skip.Commit && e.skip.Ordinal > 0
+	var counts []TableCount
+	if e.begun && e.expect != nil {
+		counts = e.expect.Counts
+	}
+	e.b.numbers.reset(counts)
+	// The limits hold for whole transactions too, not only for what splits one.
+	if e.due() && (e.w.n >= e.o.WindowRecords || e.w.size >= e.o.WindowBytes) {
+		return e.handOver(ctx)
+	}
+	return nil
+}
+
+// prepare makes the tables that a transaction's changes need. Making one may take long, when the registry is down,
+// so what is whole goes out first.
+func (e *encoder) prepare(ctx context.Context, t *decoder.Transaction) error {
+	for i := range t.Changes {
+		c := &t.Changes[i]
+		if c.Relation == nil || e.b.skip[c.Op] || e.t.known(c.Relation) != nil ||
+			(decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}).Compare(e.skip) <= 0 {
+			continue
+		}
+		if e.due() {
+			if err := e.handOver(ctx); err != nil {
+				return err
+			}
+		}
+		if _, err := e.t.make(ctx, c.Relation); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skips says that a change is published already, and checks that what it finds at the stored position is what was
+// there.
+func (e *encoder) skips(p decoder.Position, c *decoder.Change) (bool, error) {
+	order := p.Compare(e.skip)
+	if e.expect == nil {
+		return order <= 0, nil
+	}
+	if order > 0 {
+		return false, e.missing()
+	}
+	if order == 0 && c.LSN == e.expect.LSN && relationName(c) == e.expect.Relation && string(c.Op) == e.expect.Op {
+		e.expect = nil
+	}
+	return true, nil
+}
+
+// missing says that the change at the stored position did not come again.
+func (e *encoder) missing() error {
+	return &SplitError{Key: e.o.positionKey(), Position: e.skip, Reason: fmt.Sprintf(
+		"operation %s on %s at %s was the last one published, and the server does not send it there any more",
+		e.expect.Op, e.expect.Relation, e.expect.LSN)}
+}
+
+// exceeds says that the open transaction alone fills a window.
+func (e *encoder) exceeds() bool {
+	return e.w.n-e.start.records >= e.o.WindowRecords || e.w.size-e.start.size >= e.o.WindowBytes
+}
+
+// cut hands over the window in the middle of a transaction.
+func (e *encoder) cut(ctx context.Context) error {
+	e.keepTail()
+	split := e.tail
+	split.Publications, split.Protocol = e.o.Publications, e.o.Protocol
+	if e.o.Transactions {
+		split.Counts = e.b.numbers.copied()
+	}
+	e.at.split = &split
+	if err := e.handOver(ctx); err != nil {
+		return err
+	}
+	e.begin()
+	return nil
+}
+
+// keepTail notes what the last change was, before its batch goes.
+func (e *encoder) keepTail() {
+	if e.last != nil {
+		e.tail = Split{LSN: e.last.LSN, Relation: relationName(e.last), Op: string(e.last.Op)}
+		e.last = nil
+	}
+}
+
+// change encodes one change, in whatever number of records.
+func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change, p decoder.Position) error {
+	at := e.now()
+	if err := e.beginMark(ctx, t, at); err != nil {
+		return err
+	}
+	e.at.position, e.last = p, c
+	if e.b.skip[c.Op] {
+		e.o.Metrics.filtered(filteredOperation)
+		return nil
+	}
+	lastCommit := t.LastCommit
+	if lastCommit == 0 {
+		lastCommit = e.at.lastCommit // the decoder does not know what was before a restart
+	}
+	e.b.source(t, c, lastCommit, e.o.XMin(), at)
+	if c.Op == schema.OpMessage {
+		if e.b.keep != nil && !e.b.keep(c.Prefix) {
+			e.o.Metrics.filtered(filteredMessage)
+			return nil
+		}
+		e.w.span.add(p, t.Time)
+		return e.aux.appendMessage(ctx, e.w, &e.b, t, c)
+	}
+	tb, err := e.t.of(ctx, c.Relation)
+	if err != nil {
+		return err
+	}
+	why, err := e.b.change(e.w, tb, t, c)
+	if err != nil {
+		return err
+	}
+	if why != filteredNot {
+		e.o.Metrics.filtered(why)
+		return nil
+	}
+	if c.Op == schema.OpUpdate {
+		e.o.Metrics.toasted(tb.stats, c.New)
+	}
+	e.w.span.add(p, t.Time)
+	return nil
+}
+
+// beginMark writes a transaction's BEGIN, once.
+func (e *encoder) beginMark(ctx context.Context, t *decoder.Transaction, at time.Time) error {
+	if e.begun || !e.o.Transactions || isLone(t) {
+		return nil
+	}
+	e.begun = true
+	return e.aux.appendMark(ctx, e.w, &schema.TransactionMark{TxID: t.XID, LSN: uint64(t.Begin), Time: t.Time}, at)
+}
+
+// end completes a transaction: what it published may be confirmed with the window.
+func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
+	if e.expect != nil && t.Commit >= e.skip.Commit && !isLone(t) {
+		return e.missing()
+	}
+	if e.o.Transactions && !isLone(t) {
+		at := e.now()
+		if err := e.beginMark(ctx, t, at); err != nil {
+			return err
+		}
+		mark := &schema.TransactionMark{
+			End: true, TxID: t.XID, LSN: uint64(t.End), Time: t.Time, Count: e.b.numbers.total,
+		}
+		for _, c := range e.b.numbers.counts {
+			mark.Collections = append(mark.Collections, schema.CollectionCount{Name: c.Table, Count: c.Count})
+		}
+		if err := e.aux.appendMark(ctx, e.w, mark, at); err != nil {
+			return err
+		}
+	}
+	e.at.resume = max(e.at.resume, t.End)
+	e.at.lastCommit = max(t.End, t.Commit)
+	e.at.split, e.open = nil, false
+	e.o.Metrics.transaction()
+	return nil
+}
+
+// relationName returns the table of a change, empty for a logical message.
+func relationName(c *decoder.Change) string {
+	if c.Relation == nil {
+		return ""
+	}
+	return c.Relation.String()
+}

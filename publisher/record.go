@@ -1,0 +1,225 @@
+package publisher
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/schema"
+)
+
+// The headers that Debezium gives the records of tables.
+const (
+	headerNewKey = "__debezium.newkey"
+	headerOldKey = "__debezium.oldkey"
+
+	headerLogicalName   = "__debezium.context.connectorLogicalName"
+	headerTaskID        = "__debezium.context.taskId"
+	headerConnectorName = "__debezium.context.connectorName"
+	headerRunID         = "__debezium.context.runId"
+)
+
+// Why a change makes no record.
+const (
+	filteredNot       = ""
+	filteredOperation = "operation"
+	filteredUnchanged = "unchanged"
+	filteredMessage   = "message_prefix"
+)
+
+// builder makes records of changes: no I/O, no clock. It keeps memory from one change to the next.
+type builder struct {
+	debezium      bool
+	tombstones    bool
+	skipUnchanged bool
+	numbered      bool // Options.Transactions
+	skip          [256]bool
+	keep          func(prefix string) bool
+	headers       []kgo.RecordHeader // of every record of a table
+
+	envelope schema.Envelope
+	numbers  numbers
+	at       time.Time // of the records being made
+	oldKey   []byte
+}
+
+// newBuilder returns the builder of a run.
+func newBuilder(o *Options) builder {
+	b := builder{
+		debezium: o.Schema.Debezium, tombstones: !o.NoTombstones, skipUnchanged: o.SkipUnchanged,
+		numbered: o.Transactions, keep: o.Message,
+	}
+	for _, op := range o.Skip {
+		b.skip[op] = true
+	}
+	if o.Context {
+		b.headers = []kgo.RecordHeader{
+			{Key: headerLogicalName, Value: []byte(o.Schema.Name)},
+			{Key: headerTaskID, Value: []byte("0")},
+			{Key: headerConnectorName, Value: []byte("postgresql")},
+			{Key: headerRunID, Value: []byte(o.Run)},
+		}
+	}
+	b.headers = append(b.headers, o.Headers...)
+	return b
+}
+
+// source sets what the envelopes of a change have in common.
+func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit decoder.LSN, xmin int64, at time.Time) {
+	b.at = at
+	b.envelope = schema.Envelope{Time: at.UnixNano(), Source: schema.Source{
+		Time: t.Time, Snapshot: c.Marker, LSN: uint64(c.LSN), LastCommit: uint64(lastCommit), XMin: xmin,
+		TxID: int64(t.XID), HasTxID: true, Origin: t.Origin, OriginLSN: uint64(t.OriginLSN),
+	}}
+	s := &b.envelope.Source
+	switch {
+	case c.Op == schema.OpRead:
+		s.TxID, s.LastCommit, s.XMin = int64(t.FullXID), 0, 0
+	case c.Op == schema.OpMessage && !c.Transactional:
+		// It has no transaction, and Debezium gives it the time at which it was seen.
+		s.TxID, s.HasTxID, s.Time = 0, false, at.UnixMicro()
+	}
+}
+
+// change appends the records of one change of a table to w, or says why there are none. After an error some of them
+// may be there.
+func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decoder.Change) (string, error) {
+	if tb.gap != "" && !b.debezium && (c.Op == schema.OpUpdate || c.Op == schema.OpDelete) && tb.codec.HasKey() {
+		return "", &KeyError{Table: tb.stats.name, Column: tb.gap,
+			Position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}}
+	}
+	w.changes = append(w.changes, change{
+		first: w.n, table: tb.stats, op: c.Op, position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal},
+	})
+	made := int64(1)
+	var err error
+	switch c.Op {
+	case schema.OpUpdate:
+		if b.skipUnchanged && c.Old != nil && !c.OldIsKey && tb.codec.Same(c.Old, c.New) {
+			w.changes = w.changes[:len(w.changes)-1]
+			return filteredUnchanged, nil
+		}
+		made, err = b.update(w, tb, c)
+	case schema.OpDelete:
+		var key []byte
+		if key, err = b.key(w, tb, c.Old); err == nil {
+			err = b.deleted(w, tb, key, c.Old, b.headers)
+		}
+	case schema.OpTruncate:
+		err = b.value(w, tb, c.Op, nil, nil, nil, b.headers)
+	default:
+		var key []byte
+		if key, err = b.key(w, tb, c.New); err == nil {
+			err = b.value(w, tb, c.Op, key, nil, c.New, b.headers)
+		}
+	}
+	if err == nil && b.numbered && c.Op != schema.OpRead {
+		b.numbers.add(tb.stats.name, made)
+	}
+	return filteredNot, err
+}
+
+// update appends the records of an update, and returns for how many changes it counts: under another key it is a
+// delete and an insert.
+func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error) {
+	key, err := b.key(w, tb, c.New)
+	if err != nil {
+		return 0, err
+	}
+	if c.Old == nil || key == nil {
+		return 1, b.value(w, tb, c.Op, key, c.Old, c.New, b.headers)
+	}
+	if b.oldKey, err = tb.codec.AppendKey(append(b.oldKey[:0], tb.keyPrefix...), c.Old); err != nil {
+		return 0, err
+	}
+	if bytes.Equal(b.oldKey, key) {
+		return 1, b.value(w, tb, c.Op, key, c.Old, c.New, b.headers)
+	}
+	oldKey := w.slabs.keep(append(w.slabs.room(), b.oldKey...))
+	toNew, err := b.keyHeader(tb, headerNewKey, c.New)
+	if err != nil {
+		return 0, err
+	}
+	toOld, err := b.keyHeader(tb, headerOldKey, c.Old)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.deleted(w, tb, oldKey, c.Old, toNew); err != nil {
+		return 0, err
+	}
+	b.numberNext(tb, 2)
+	return 2, b.append(w, tb, schema.OpCreate, key, nil, c.New, toOld)
+}
+
+// deleted appends a delete and its tombstone.
+func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row, headers []kgo.RecordHeader) error {
+	if err := b.value(w, tb, schema.OpDelete, key, old, nil, headers); err != nil {
+		return err
+	}
+	if b.tombstones {
+		r := w.next()
+		r.Key, r.Headers = key, headers
+		w.add(r, tb.topic, b.at)
+	}
+	return nil
+}
+
+// value appends a change's first numbered record.
+func (b *builder) value(w *window, tb *table, op schema.Op, key []byte, before, after schema.Row,
+	headers []kgo.RecordHeader) error {
+	if op != schema.OpRead {
+		b.numberNext(tb, 1)
+	}
+	return b.append(w, tb, op, key, before, after, headers)
+}
+
+// append appends one record with a value.
+func (b *builder) append(w *window, tb *table, op schema.Op, key []byte, before, after schema.Row,
+	headers []kgo.RecordHeader) error {
+	e := &b.envelope
+	e.Op, e.Before, e.After = op, before, after
+	value, err := tb.codec.AppendValue(append(w.slabs.room(), tb.valuePrefix...), e)
+	if err != nil {
+		return err
+	}
+	r := w.next()
+	r.Key, r.Value, r.Headers = key, w.slabs.keep(value), headers
+	w.add(r, tb.topic, b.at)
+	return nil
+}
+
+// numberNext sets the transaction block of the n-th record that the present change makes.
+func (b *builder) numberNext(tb *table, n int64) {
+	if !b.numbered {
+		return
+	}
+	s := &b.envelope.Source
+	b.envelope.Transaction = schema.Transaction{
+		TxID: uint32(s.TxID), LSN: s.LSN,
+		TotalOrder: b.numbers.total + n, CollectionOrder: b.numbers.of(tb.stats.name) + n,
+	}
+}
+
+// key returns the key of a row in the window's memory, nil for a table without one.
+func (b *builder) key(w *window, tb *table, row schema.Row) ([]byte, error) {
+	if !tb.codec.HasKey() {
+		return nil, nil
+	}
+	key, err := tb.codec.AppendKey(append(w.slabs.room(), tb.keyPrefix...), row)
+	if err != nil {
+		return nil, err
+	}
+	return w.slabs.keep(key), nil
+}
+
+// keyHeader returns the headers of a key change's record: the other key goes first.
+func (b *builder) keyHeader(tb *table, name string, row schema.Row) ([]kgo.RecordHeader, error) {
+	text, err := tb.codec.AppendKeyHeader(nil, row)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Insert(slices.Clone(b.headers), 0, kgo.RecordHeader{Key: name, Value: text}), nil
+}

@@ -1,0 +1,145 @@
+package publisher
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tributary-cdc/tributary/decoder"
+)
+
+// Status is what a Publisher knows of itself at one moment.
+type Status struct {
+	Mode Mode
+	// Position is the last change that is published and stored, Confirmed up to where everything is.
+	Position  decoder.Position
+	Confirmed decoder.LSN
+	Epoch     uint64
+	// Windows counts those delivered by this run; Last is the latest of them.
+	Windows uint64
+	Last    WindowStatus
+	// OldestUnacked is how long the oldest record without an acknowledgement has waited; 0 when there is none.
+	OldestUnacked time.Duration
+	// BufferedBytes and BufferedRecords are those on their way.
+	BufferedBytes, BufferedRecords int64
+	// Records and Bytes are those delivered by this run.
+	Records, Bytes uint64
+	Tables         []TableStatus // by name
+	// Warnings are about topics, each told once.
+	Warnings []string
+	// Err is what ended Run, nil while it runs.
+	Err error
+}
+
+// WindowStatus is one delivery window.
+type WindowStatus struct {
+	Number         uint64
+	Records, Bytes int
+	Took           time.Duration
+	Ended          time.Time
+}
+
+// TableStatus is how many changes of a table were published, by operation.
+type TableStatus struct {
+	// Name is schema.table, or "logical message".
+	Name, Topic                             string
+	Read, Create, Update, Delete, Truncated uint64
+	Messages                                uint64
+}
+
+// board is the Status in the making.
+type board struct {
+	mu     sync.Mutex // guards all below, and tableStats.counts
+	status Status
+	tables []*tableStats
+	flying []flying // windows on their way, the oldest first
+}
+
+// flying is a window on its way.
+type flying struct {
+	window  *window
+	since   time.Time
+	records int
+	bytes   int
+}
+
+// resumed notes where the run begins.
+func (b *board) resumed(s *Stored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Position, b.status.Confirmed, b.status.Epoch = s.Position, s.Resume, s.Epoch
+	b.status.Last.Number = s.Window
+}
+
+// track adds a table.
+func (b *board) track(s *tableStats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tables = append(b.tables, s)
+}
+
+// delivering notes that a window is on its way.
+func (b *board) delivering(w *window, since time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flying = append(b.flying, flying{w, since, w.n, w.size})
+}
+
+// delivered counts a window that is acknowledged whole.
+func (b *board) delivered(w *window, s *Stored, began time.Time) {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flying = slices.DeleteFunc(b.flying, func(f flying) bool { return f.window == w })
+	b.status.Windows++
+	b.status.Records += uint64(w.n)
+	b.status.Bytes += uint64(w.size)
+	b.status.Last = WindowStatus{Number: s.Window, Records: w.n, Bytes: w.size, Took: now.Sub(began), Ended: now}
+	for i := range w.changes {
+		if c := &w.changes[i]; c.table != nil {
+			c.table.counts[operationIndex(c.op)]++
+		}
+	}
+}
+
+// settled notes a stored position.
+func (b *board) settled(s *Stored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Position, b.status.Confirmed, b.status.Epoch = s.Position, max(b.status.Confirmed, s.Resume), s.Epoch
+}
+
+// ended notes what ended the run.
+func (b *board) ended(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Err = err
+	b.flying = nil
+}
+
+// Status returns what the publisher knows of itself now.
+func (p *Publisher) Status() Status {
+	b := &p.board
+	b.mu.Lock()
+	s := b.status
+	s.Tables = make([]TableStatus, 0, len(b.tables))
+	for _, t := range b.tables {
+		n := &t.counts
+		s.Tables = append(s.Tables, TableStatus{
+			Name: t.name, Topic: t.topic,
+			Read: n[0], Create: n[1], Update: n[2], Delete: n[3], Truncated: n[4], Messages: n[5],
+		})
+	}
+	for i, f := range b.flying {
+		if i == 0 {
+			s.OldestUnacked = time.Since(f.since)
+		}
+		s.BufferedRecords += int64(f.records)
+		s.BufferedBytes += int64(f.bytes)
+	}
+	b.mu.Unlock()
+	slices.SortFunc(s.Tables, func(x, y TableStatus) int { return cmp.Compare(x.Name, y.Name) })
+	s.Mode, s.Warnings = p.o.Mode, p.topics.warned()
+	return s
+}

@@ -1,0 +1,93 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// loadSilence is how long the position topic may give nothing before its end is reached: as long as another
+// pipeline's transaction may stay open.
+const loadSilence = time.Minute
+
+// Load reads the stored position of a pipeline and slot, without fencing anybody: nil when there is none. Several
+// pipelines may share the topic. client reaches the cluster, as in Options. It waits for transactions that are open
+// on the topic, of whatever pipeline.
+func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (*Stored, error) {
+	key := pipeline + "/" + slot
+	opts := append([]kgo.Opt(nil), client...)
+	opts = append(opts,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// The last offset may be that of a transaction's marker.
+		kgo.KeepControlRecords(),
+	)
+	reader, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("make the Kafka client: %w", err)
+	}
+	defer reader.Close()
+	end, err := endOf(ctx, reader, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the position of %s: %w", key, err)
+	}
+	var value []byte
+	for reached := int64(0); reached < end; {
+		fetches, err := poll(ctx, reader)
+		if err != nil {
+			return nil, fmt.Errorf("read the position of %s: topic %s from offset %d to %d: %w", key, topic, reached, end, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			reached = r.Offset + 1
+			if !r.Attrs.IsControl() && string(r.Key) == key {
+				value = r.Value
+			}
+		})
+	}
+	if value == nil { // none, or a tombstone
+		return nil, nil
+	}
+	return parseStored(key, value)
+}
+
+// endOf returns the offset behind the last record of the topic's one partition; 0 when it is empty.
+func endOf(ctx context.Context, client *kgo.Client, topic string) (int64, error) {
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	end, found := ends.Lookup(topic, 0)
+	start, foundStart := starts.Lookup(topic, 0)
+	if !found || !foundStart {
+		return 0, fmt.Errorf("topic %s: %w", topic, kerr.UnknownTopicOrPartition)
+	}
+	if err := errors.Join(end.Err, start.Err); err != nil {
+		return 0, fmt.Errorf("topic %s: %w", topic, err)
+	}
+	if start.Offset == end.Offset {
+		return 0, nil
+	}
+	return end.Offset, nil
+}
+
+// poll waits for records.
+func poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
+	wait, cancel := context.WithTimeoutCause(ctx, loadSilence,
+		errors.New("nothing more comes: another pipeline's transaction may be open"))
+	defer cancel()
+	fetches := client.PollFetches(wait)
+	if wait.Err() != nil {
+		return nil, context.Cause(wait)
+	}
+	return fetches, fetches.Err()
+}

@@ -1,0 +1,186 @@
+package publisher
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/schema"
+)
+
+const (
+	// recordChunk is how many records are allocated at once.
+	recordChunk = 256
+	// slabBytes is how many bytes of keys and values are.
+	slabBytes = 256 << 10
+	// slabRoom is the least free space of a slab that the next value is tried in: most then fit, and few bytes
+	// are left over.
+	slabRoom = 4 << 10
+)
+
+// window is what is delivered together: records, and the position that they lead to. Its maker owns it until it is
+// handed over, then whoever delivers it until it is given back. Kafka's client reads its memory until every record's
+// promise was called; no window may be reset before.
+type window struct {
+	chunks [][]kgo.Record
+	n      int // records in use
+	size   int // bytes of keys and values
+	slabs  slabs
+
+	// changes tells which change made which records, for errors and counts.
+	changes []change
+	tallies tallies
+	span    span
+
+	// after is the position that the window leads to.
+	after progress
+	// force has the window delivered without a record of its own.
+	force bool
+	began time.Time // when its first record was made
+}
+
+// change is one change's records: from first up to the next change's first.
+type change struct {
+	first    int
+	table    *tableStats
+	op       schema.Op
+	position decoder.Position
+}
+
+// progress is where the stream stands after the last change that was encoded.
+type progress struct {
+	position   decoder.Position
+	resume     decoder.LSN
+	lastCommit decoder.LSN
+	// snapshot is the last Batch.Progress.
+	snapshot []byte
+	// split is set when position stands inside a transaction.
+	split *Split
+}
+
+// mark is a point that a window can be rolled back to.
+type mark struct {
+	records, changes, size int
+	span                   span
+}
+
+// next returns the window's next record, zeroed.
+func (w *window) next() *kgo.Record {
+	if w.n == len(w.chunks)*recordChunk {
+		w.chunks = append(w.chunks, make([]kgo.Record, recordChunk))
+	}
+	r := &w.chunks[w.n/recordChunk][w.n%recordChunk]
+	*r = kgo.Record{}
+	w.n++
+	return r
+}
+
+// record returns the record of index i.
+func (w *window) record(i int) *kgo.Record { return &w.chunks[i/recordChunk][i%recordChunk] }
+
+// index returns the index of one of the window's records, -1 for any other record.
+func (w *window) index(r *kgo.Record) int {
+	for i := range w.n {
+		if w.record(i) == r {
+			return i
+		}
+	}
+	return -1
+}
+
+// changeAt returns the change that made the record of index i, nil for a record that no change made.
+func (w *window) changeAt(i int) *change {
+	var made *change
+	for c := range w.changes {
+		if w.changes[c].first > i {
+			break
+		}
+		made = &w.changes[c]
+	}
+	if made == nil || made.table == nil {
+		return nil
+	}
+	return made
+}
+
+// endOf returns the index behind the last record of the change of index i.
+func (w *window) endOf(i int) int {
+	if i+1 < len(w.changes) {
+		return w.changes[i+1].first
+	}
+	return w.n
+}
+
+// mark returns the present point.
+func (w *window) mark() mark { return mark{w.n, len(w.changes), w.size, w.span} }
+
+// rollback drops everything behind a mark. Counts are made anew: it is rare, and marks are not.
+func (w *window) rollback(m mark) {
+	w.n, w.changes, w.size, w.span = m.records, w.changes[:m.changes], m.size, m.span
+	touched := append([]*topic(nil), w.tallies.touched...)
+	w.tallies.reset()
+	for i := range w.n {
+		r := w.record(i)
+		for _, to := range touched {
+			if to.name == r.Topic {
+				w.tallies.at(to, r.Partition).add(r.Key, r.Value)
+				break
+			}
+		}
+	}
+}
+
+// add counts a finished record and gives it its topic and partition.
+func (w *window) add(r *kgo.Record, to *topic, at time.Time) {
+	if w.n == 1 {
+		w.began = at
+	}
+	r.Topic, r.Partition = to.name, partitionOf(r.Key, to.partitions)
+	// The client would read the clock once more for each record.
+	r.Timestamp = at
+	w.size += len(r.Key) + len(r.Value)
+	w.tallies.at(to, r.Partition).add(r.Key, r.Value)
+}
+
+// reset empties the window and keeps its memory, but for what a large value needed.
+func (w *window) reset() {
+	w.slabs.reset()
+	w.tallies.reset()
+	w.changes = w.changes[:0]
+	w.n, w.size, w.span, w.after, w.force, w.began = 0, 0, span{}, progress{}, false, time.Time{}
+}
+
+// slabs is memory that is filled by appending and freed at once.
+type slabs struct {
+	all  [][]byte
+	used int // how many of all are full or being filled
+}
+
+// room returns memory to append to: empty, with at least slabRoom of capacity. Whoever has appended calls keep.
+func (s *slabs) room() []byte {
+	if s.used > 0 {
+		if last := s.all[s.used-1]; cap(last)-len(last) >= slabRoom {
+			return last[len(last):]
+		}
+	}
+	if s.used == len(s.all) {
+		s.all = append(s.all, make([]byte, 0, slabBytes))
+	}
+	s.used++
+	s.all[s.used-1] = s.all[s.used-1][:0]
+	return s.all[s.used-1]
+}
+
+// keep takes what was appended to the last room and returns it, full. What outgrew the room has memory of its own
+// by then, which the slabs do not know.
+func (s *slabs) keep(p []byte) []byte {
+	last := s.all[s.used-1]
+	if free := cap(last) - len(last); len(p) <= free && cap(p) == free {
+		s.all[s.used-1] = last[:len(last)+len(p)]
+	}
+	return p[:len(p):len(p)]
+}
+
+// reset frees everything.
+func (s *slabs) reset() { s.used = 0 }
