@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// received is one record of a table's topic.
+type received struct {
+	op    string // r, c, u, d, or - for a tombstone
+	table string
+	key   string
+	after row // nil for d and tombstones
+	// partition and offset say where it stood.
+	partition int32
+	offset    int64
+}
+
+// consumer reads the topics of all tables as a read_committed consumer does, and decodes them with
+// libraries that the pipeline does not encode with.
+type consumer struct {
+	client   *kgo.Client
+	registry string
+	schemas  map[uint32]*avro.Schema
+	topics   map[string]table // by topic
+	// next is the offset after the last thing read of each topic's partitions, control records included.
+	next map[string]map[int32]int64
+}
+
+// newConsumer reads the topics from their beginning. They need not exist yet.
+func newConsumer(brokers, registry, schema string) (*consumer, error) {
+	c := &consumer{
+		registry: registry,
+		schemas:  map[uint32]*avro.Schema{},
+		topics:   map[string]table{},
+		next:     map[string]map[int32]int64{},
+	}
+	for _, t := range tables {
+		topic := topicPrefix + "." + schema + "." + t.name
+		c.topics[topic], c.next[topic] = t, map[int32]int64{}
+	}
+	topics := make([]string, 0, len(c.topics))
+	for topic := range c.topics {
+		topics = append(topics, topic)
+	}
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(strings.Split(brokers, ",")...),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // so that next reaches the end of a partition
+		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.MetadataMinAge(100*time.Millisecond), // the topics do not exist yet
+		kgo.MetadataMaxAge(time.Second),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make the consumer: %w", err)
+	}
+	c.client = client
+	return c, nil
+}
+
+// poll waits for records and returns them in the order of their partitions.
+func (c *consumer) poll(ctx context.Context) ([]received, error) {
+	fetches := c.client.PollFetches(ctx)
+	if err := fetches.Err0(); err != nil {
+		return nil, err
+	}
+	var errs []error
+	var all []received
+	fetches.EachError(func(topic string, _ int32, err error) {
+		errs = append(errs, fmt.Errorf("consume %s: %w", topic, err))
+	})
+	fetches.EachRecord(func(record *kgo.Record) {
+		c.next[record.Topic][record.Partition] = record.Offset + 1
+		if record.Attrs.IsControl() {
+			return
+		}
+		r, err := c.decode(ctx, record)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("decode %s/%d offset %d: %w",
+				record.Topic, record.Partition, record.Offset, err))
+		}
+		all = append(all, r)
+	})
+	return all, errors.Join(errs...)
+}
+
+// envelope is what the demo reads of a value.
+type envelope struct {
+	Op    string                     `json:"op"`
+	After map[string]json.RawMessage `json:"after"`
+}
+
+// decode reads one record. The key says which row; a null value is a tombstone; else the envelope says what
+// happened.
+func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, error) {
+	t := c.topics[record.Topic]
+	r := received{op: "-", table: t.name, partition: record.Partition, offset: record.Offset}
+	text, err := c.json(ctx, record.Key)
+	if err != nil {
+		return r, fmt.Errorf("key: %w", err)
+	}
+	var key map[string]json.RawMessage
+	if err := json.Unmarshal(text, &key); err != nil {
+		return r, fmt.Errorf("key: %w", err)
+	}
+	r.key = string(key[t.key])
+	if len(record.Value) == 0 {
+		return r, nil
+	}
+	if text, err = c.json(ctx, record.Value); err != nil {
+		return r, fmt.Errorf("value: %w", err)
+	}
+	var e envelope
+	if err := json.Unmarshal(text, &e); err != nil {
+		return r, fmt.Errorf("value: %w", err)
+	}
+	r.op = e.Op
+	if e.After != nil {
+		r.after = row{}
+	}
+	for column, value := range e.After {
+		r.after[column] = string(value)
+	}
+	return r, nil
+}
+
+// json returns a key or value as JSON: a zero byte, the schema's id, then Avro.
+func (c *consumer) json(ctx context.Context, b []byte) ([]byte, error) {
+	if len(b) < 5 || b[0] != 0 {
+		return nil, fmt.Errorf("want a zero byte and a schema id, got % x", b[:min(len(b), 5)])
+	}
+	schema, err := c.schema(ctx, binary.BigEndian.Uint32(b[1:]))
+	if err != nil {
+		return nil, err
+	}
+	var value any
+	rest, err := schema.Decode(b[5:], &value)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%d bytes after the value", len(rest))
+	}
+	return schema.EncodeJSON(value)
+}
+
+// schema asks the registry for a schema, once.
+func (c *consumer) schema(ctx context.Context, id uint32) (*avro.Schema, error) {
+	if schema, found := c.schemas[id]; found {
+		return schema, nil
+	}
+	address, err := url.JoinPath(c.registry, "schemas", "ids", strconv.Itoa(int(id)))
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read schema %d: %w", id, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("read schema %d: %s", id, response.Status), err)
+	}
+	var answer struct{ Schema string }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("read schema %d: %w", id, err)
+	}
+	schema, err := avro.Parse(answer.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("parse schema %d: %w", id, err)
+	}
+	c.schemas[id] = schema
+	return schema, nil
+}
+
+// atEnd says whether everything that is committed in the topics now has been read.
+func (c *consumer) atEnd(ctx context.Context) (bool, error) {
+	topics := make([]string, 0, len(c.topics))
+	for topic := range c.topics {
+		topics = append(topics, topic)
+	}
+	ends, err := kadm.NewClient(c.client).ListCommittedOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return false, fmt.Errorf("list the ends of the topics: %w", err)
+	}
+	done := true
+	ends.Each(func(end kadm.ListedOffset) {
+		done = done && c.next[end.Topic][end.Partition] >= end.Offset
+	})
+	return done, nil
+}

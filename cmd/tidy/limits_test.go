@@ -1,0 +1,131 @@
+package tidy
+
+// limit is a number with its reason.
+type limit struct {
+	max    int
+	reason string
+}
+
+// The sizes.
+var (
+	functionLines = limit{70, "a function is read on one screen, its comment aside"}
+	fileLines     = limit{500, "a file is one noun; what needs more is two"}
+	lineColumns   = limit{110, "two files stand side by side; a tab counts as one"}
+	makefileLines = limit{60, "the Makefile is the table of contents of what can be done, not a program"}
+	readmeLines   = limit{250, "who wants more reads the package documentation"}
+)
+
+// goStatements is how many goroutines each package starts: go statements, and calls of a Go method with a
+// function. Packages that are not listed start none. The number is exact, so that one more is a decision.
+var goStatements = map[string]limit{
+	"cmd/demo":      {2, "the burst's writer, and the wait for the pipeline's process"},
+	"cmd/tributary": {5, "source, publisher, the status server and what runs beside it"},
+	"snapshot":      {1, "workers, which end together"},
+	"decoder":       {3, "what reads the socket, and what interrupts it"},
+}
+
+// onDataPath are the packages in which a change is passed on or the process stops: nothing is logged and
+// forgotten.
+var onDataPath = []string{"decoder", "snapshot", "publisher"}
+
+// loggedAndGoneOn are the functions, as package.function, that log an error and go on for a reason.
+var loggedAndGoneOn = map[string]string{}
+
+// module is this module's path.
+const module = "github.com/tributary-cdc/tributary/"
+
+// imports is the import graph: what each package may import beside the standard library, and why. Tests may
+// import what the table of dependencies allows. The edges that are missing here are missing on purpose: -
+// schema imports nothing of ours: it is the vocabulary of all others; - decoder imports no connection pool
+// and no value types: it decodes bytes, and text stays text; - snapshot and publisher never meet: they
+// speak through batches, in the channel that cmd/tributary makes; - nothing but the demo and tests imports
+// deploy/local: no test server is in the released program.
+var imports = map[string]map[string]string{
+	"schema": {
+		"github.com/hamba/avro/v2":       "parses and compares Avro schemas",
+		"github.com/riferrei/srclient":   "speaks with the registry, in registry.go only",
+		"golang.org/x/sync/singleflight": "asks the registry once for many, in registry.go only",
+	},
+	"decoder": {
+		module + "schema":                      "a change is a row of a relation",
+		"github.com/jackc/pglogrepl":           "replication commands",
+		"github.com/jackc/pgx/v5/pgconn":       "the replication connection",
+		"github.com/jackc/pgx/v5/pgproto3":     "its messages",
+		"golang.org/x/sys/unix":                "wide socket reads",
+		"github.com/prometheus/client_golang/": "metrics are defined where the fact is",
+	},
+	"snapshot": {
+		module + "schema":                      "relations and rows",
+		module + "decoder":                     "a snapshot's row is a change at a position",
+		"github.com/jackc/pgx/v5":              "catalog queries",
+		"github.com/jackc/pgx/v5/pgconn":       "reading rows as text",
+		"github.com/jackc/pgx/v5/pgproto3":     "its messages",
+		"golang.org/x/sync/errgroup":           "workers that end together",
+		"github.com/prometheus/client_golang/": "metrics are defined where the fact is",
+	},
+	"publisher": {
+		module + "schema":                      "codecs and schema ids",
+		module + "decoder":                     "batches and LSNs",
+		"github.com/twmb/franz-go/":            "producer, admin client and their messages",
+		"github.com/prometheus/client_golang/": "metrics are defined where the fact is",
+	},
+	"cmd/tributary": {
+		module + "schema":                      "the wiring knows all parts",
+		module + "decoder":                     "the wiring knows all parts",
+		module + "snapshot":                    "the wiring knows all parts",
+		module + "publisher":                   "the wiring knows all parts",
+		"github.com/jackc/pgx/v5":              "connections from configuration",
+		"github.com/twmb/franz-go/":            "clients from configuration",
+		"github.com/hamba/avro/v2":             "tail decodes what was published",
+		"github.com/spf13/":                    "commands and their flags",
+		"github.com/jackc/pgx/v5/pgconn":       "connections from configuration",
+		"github.com/goccy/go-yaml":             "the configuration file",
+		"github.com/goccy/go-yaml/":            "the configuration file",
+		"github.com/prometheus/client_golang/": "serving the metrics",
+		"golang.org/x/sync/errgroup":           "parts that end together",
+		"golang.org/x/term":                    "is this a terminal",
+	},
+	"cmd/demo": {
+		module + "deploy/local":     "the servers",
+		"github.com/jackc/pgx/v5/":  "filling and reading the tables",
+		"github.com/twmb/franz-go/": "a consumer of its own",
+		"github.com/twmb/avro":      "decoding with a library that tributary does not encode with",
+		"golang.org/x/term":         "is this a terminal",
+	},
+	"cmd/tidy": {},
+	"deploy/local": {
+		"github.com/fergusstrange/embedded-postgres": "Postgres from Maven Central",
+		"github.com/twmb/franz-go/pkg/":              "in-process Kafka and registry",
+		"github.com/hamba/avro/v2":                   "the registry's compatibility check",
+		"github.com/jackc/pgx/v5/pgconn":             "making and dropping databases",
+	},
+}
+
+// oneFile names the only file of a package that may import a path.
+var oneFile = map[string]string{
+	"github.com/riferrei/srclient":   "schema/registry",
+	"golang.org/x/sync/singleflight": "schema/registry",
+}
+
+// dependencies are the modules that this one names itself, each with its reason. Another one needs a
+// sentence here.
+var dependencies = map[string]string{
+	"github.com/fergusstrange/embedded-postgres": "tests and demo: a Postgres server without an installation",
+	"github.com/goccy/go-yaml":                   "configuration, with errors that show line and column",
+	"github.com/hamba/avro/v2":                   "schema parsing and compatibility",
+	"github.com/jackc/pglogrepl":                 "replication commands",
+	"github.com/jackc/pgx/v5":                    "Postgres connections and catalog queries",
+	"github.com/prometheus/client_golang":        "metrics",
+	"github.com/riferrei/srclient":               "the schema registry's client",
+	"github.com/spf13/cobra":                     "commands",
+	"github.com/spf13/pflag":                     "flags of cobra's, visited for the configuration",
+	"github.com/twmb/avro":                       "tests and demo: an Avro decoder that is not the encoder",
+	"github.com/twmb/franz-go":                   "the Kafka producer",
+	"github.com/twmb/franz-go/pkg/kadm":          "topics",
+	"github.com/twmb/franz-go/pkg/kfake":         "tests and demo: Kafka in the process",
+	"github.com/twmb/franz-go/pkg/kmsg":          "Kafka messages that kadm has no call for",
+	"github.com/twmb/franz-go/pkg/sr":            "tests and demo: a registry in the process (srfake)",
+	"golang.org/x/sync":                          "errgroup",
+	"golang.org/x/sys":                           "socket options",
+	"golang.org/x/term":                          "is this a terminal",
+}

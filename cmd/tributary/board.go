@@ -1,0 +1,203 @@
+package main
+
+import (
+	"os"
+	"sync"
+	"time"
+)
+
+// statusVersion is the version of the status JSON: it grows when a field changes its meaning or goes.
+const statusVersion = 1
+
+// The states of a pipeline.
+const (
+	stateStarting  = "starting"
+	statePreflight = "preflight"
+	stateStandby   = "standby"
+	stateSnapshot  = "snapshot"
+	stateStreaming = "streaming"
+	stateRetrying  = "retrying"
+	stateFailed    = "failed"
+)
+
+// states is every state, for the metric that is 1 for one of them.
+var states = []string{
+	stateStarting, statePreflight, stateStandby, stateSnapshot, stateStreaming, stateRetrying, stateFailed,
+}
+
+// status is what the pipeline says of itself: the body of /api/v1/status, and what `status` prints. LSNs are text
+// in Postgres's form, empty when unknown; times are UTC.
+type status struct {
+	Version  int           `json:"version"`
+	Pipeline string        `json:"pipeline"`
+	State    string        `json:"state"`
+	Since    time.Time     `json:"since"`
+	Time     time.Time     `json:"time"`
+	Detail   string        `json:"detail,omitempty"` // one sentence: who holds the slot, what is waited for
+	Error    *statusError  `json:"error,omitempty"`
+	Program  statusProgram `json:"program"`
+	Source   statusSource  `json:"source"`
+	Position statusLSNs    `json:"position"`
+	Lag      statusLag     `json:"lag"`
+	// Snapshot is null when none was begun since the start.
+	Snapshot *statusSnapshot `json:"snapshot"`
+	Kafka    statusKafka     `json:"kafka"`
+	Registry statusRegistry  `json:"registry"`
+	Tables   []statusTable   `json:"tables"`
+	Warnings []string        `json:"warnings"`
+}
+
+type statusError struct {
+	Text        string `json:"text"`
+	NeedsPerson bool   `json:"needs_person"`
+	ExitCode    int    `json:"exit_code"`
+	Retrying    bool   `json:"retrying"`
+}
+
+type statusProgram struct {
+	Version  string    `json:"version"`
+	Revision string    `json:"revision"`
+	Go       string    `json:"go"`
+	Host     string    `json:"host"`
+	Started  time.Time `json:"started"`
+}
+
+type statusSource struct {
+	Address       string `json:"address"` // host:port, never the whole URL
+	Database      string `json:"database"`
+	ServerVersion string `json:"server_version"`
+	SystemID      string `json:"system_id"`
+	Timeline      int32  `json:"timeline"`
+	Slot          string `json:"slot"`
+	Publication   string `json:"publication"`
+	Connected     bool   `json:"connected"`
+	WALStatus     string `json:"wal_status"`
+	Lane          string `json:"lane,omitempty"` // live or catch-up
+}
+
+type statusLSNs struct {
+	Restart   string `json:"restart"`
+	Confirmed string `json:"confirmed"`
+	Published string `json:"published"`
+	Received  string `json:"received"`
+	Server    string `json:"server"`
+}
+
+type statusLag struct {
+	ConfirmedBytes int64   `json:"confirmed_bytes"` // server minus confirmed
+	RetainedBytes  int64   `json:"retained_bytes"`  // server minus restart
+	SafeBytes      *int64  `json:"safe_bytes"`      // null when the server keeps WAL without limit
+	Seconds        float64 `json:"seconds"`         // age of the oldest change that is not confirmed
+}
+
+type statusSnapshot struct {
+	Running       bool     `json:"running"`
+	Point         string   `json:"point"`
+	Table         string   `json:"table"` // that the last rows came from
+	TablesDone    int      `json:"tables_done"`
+	Tables        int      `json:"tables"`
+	Rows          int64    `json:"rows"`
+	Estimate      *int64   `json:"estimate"` // null when a table was never analysed
+	RowsPerSecond float64  `json:"rows_per_second"`
+	ETASeconds    *float64 `json:"eta_seconds"` // null when unknown
+}
+
+type statusKafka struct {
+	Delivery          string  `json:"delivery"`
+	Records           int64   `json:"records"`
+	Windows           int64   `json:"windows"`
+	LastWindowSeconds float64 `json:"last_window_seconds"`
+	OldestUnacked     float64 `json:"oldest_unacked_seconds"`
+	BufferedBytes     int64   `json:"buffered_bytes"`
+	LastError         string  `json:"last_error,omitempty"`
+}
+
+type statusRegistry struct {
+	Waiting int        `json:"waiting"` // schemas that wait for an id
+	Since   *time.Time `json:"since"`   // since when it does not answer; null when it does
+}
+
+type statusTable struct {
+	Table      string `json:"table"`
+	Topic      string `json:"topic"`
+	Read       int64  `json:"read"`
+	Created    int64  `json:"created"`
+	Updated    int64  `json:"updated"`
+	Deleted    int64  `json:"deleted"`
+	Truncated  int64  `json:"truncated"`
+	Tombstones int64  `json:"tombstones"`
+}
+
+// board holds how the status is asked for. Safe for concurrent use.
+type board struct {
+	base status
+
+	mu     sync.Mutex // guards what follows
+	feed   func() status
+	failed *statusError
+	since  time.Time
+	state  string
+}
+
+// newBoard makes a board that says "starting".
+func newBoard(c Config) *board {
+	now := time.Now().UTC()
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // a label for people, nothing depends on it
+	}
+	build := readBuild()
+	return &board{state: stateStarting, since: now, base: status{
+		Version: statusVersion, Pipeline: c.Pipeline, State: stateStarting,
+		Program: statusProgram{build.Version, build.Revision, build.Go, host, now},
+		Source: statusSource{
+			Address: sourceAddress(c.Source.URL), Database: sourceDatabase(c.Source.URL),
+			Slot: c.Source.Slot, Publication: c.Source.Publication,
+		},
+		Kafka: statusKafka{Delivery: c.Delivery}, Tables: []statusTable{}, Warnings: []string{},
+	}}
+}
+
+// Feed tells the board whom to ask. The function starts from Base, and is called at any time from any goroutine
+// until the next Feed. It also ends what Fail said.
+func (b *board) Feed(feed func() status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.feed, b.failed = feed, nil
+}
+
+// Base is a status with what is known before anything runs: the feed fills in the rest.
+func (b *board) Base() status {
+	s := b.base
+	s.Time = time.Now().UTC()
+	return s
+}
+
+// Fail shows an error until the next Feed.
+func (b *board) Fail(err error, retrying bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	code := exitCode(err)
+	b.failed = &statusError{Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code, Retrying: retrying}
+}
+
+// Status asks for the present status.
+func (b *board) Status() status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.Base()
+	if b.feed != nil {
+		s = b.feed()
+	}
+	if b.failed != nil {
+		s.State, s.Error, s.Source.Connected = stateFailed, b.failed, false
+		if b.failed.Retrying {
+			s.State = stateRetrying
+		}
+	}
+	if s.State != b.state {
+		b.state, b.since = s.State, s.Time
+	}
+	s.Since = b.since
+	return s
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// The levels of a finding.
+const (
+	levelOK   = "ok"
+	levelInfo = "info"
+	levelWarn = "warn"
+	levelFail = "FAIL" // run would stop, or lose what it is asked to keep
+	levelSkip = "skip"
+)
+
+// finding is one thing that check found.
+type finding struct {
+	Part  string `json:"part"` // source, kafka, registry
+	Level string `json:"level"`
+	Name  string `json:"name"`
+	Text  string `json:"text"`
+	Fix   string `json:"fix,omitempty"` // one thing to paste
+}
+
+// findings is what the checks write to.
+type findings struct {
+	part string
+	list []finding
+}
+
+func (f *findings) add(level, name, text, fix string) {
+	f.list = append(f.list, finding{f.part, level, name, text, fix})
+}
+
+func (f *findings) ok(name, text string)        { f.add(levelOK, name, text, "") }
+func (f *findings) fail(name, text, fix string) { f.add(levelFail, name, text, fix) }
+func (f *findings) warn(name, text, fix string) { f.add(levelWarn, name, text, fix) }
+
+// checkTimeout bounds each part: what does not answer by then will not.
+const checkTimeout = 20 * time.Second
+
+// checkParts are the parts in the order of their causes.
+var checkParts = []string{"source", "kafka", "registry"}
+
+func (p *program) checkCommand() *cobra.Command {
+	var asJSON bool
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Ask source, Kafka and registry whether run would work",
+		Long: "check changes nothing. Each finding that is no ok comes with one thing to paste\n" +
+			"that repairs it. It exits 3 when a finding would stop run.",
+		Example: "  tributary check --config tributary.yaml\n" +
+			"  tributary check -c tributary.yaml --only kafka,registry --json",
+		Args: noArguments,
+	}
+	flags := p.addConfigFlags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: source, kafka, registry")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, part := range only {
+			if !isOneOf(part, checkParts) {
+				return usageError{fmt.Errorf("--only %q: want source, kafka or registry%s", part, didYouMean(part, checkParts))}
+			}
+		}
+		config, err := flags.load()
+		if err != nil {
+			return err
+		}
+		found := check(cmd.Context(), config, only)
+		if asJSON {
+			encoder := json.NewEncoder(p.stdout)
+			encoder.SetIndent("", "  ")
+			err = encoder.Encode(found)
+		} else {
+			err = writeFindings(p.stdout, config, found, p.wantsColor(p.stdout))
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if f.Level == levelFail {
+				return codedError{errors.New(""), exitCheck}
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// check runs the parts one after another. What the source says of its tables, the Kafka part uses.
+func check(ctx context.Context, c Config, only []string) []finding {
+	wanted := func(part string) bool { return len(only) == 0 || isOneOf(part, only) }
+	var all []finding
+	var captured []string // topics
+	f := &findings{part: "source"}
+	for _, note := range c.notes {
+		f.warn("configuration", note, "")
+	}
+	run := func(part string, work func(ctx context.Context, f *findings)) {
+		if wanted(part) {
+			f.part = part
+			ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+			defer cancel()
+			work(ctx, f)
+		}
+	}
+	run("source", func(ctx context.Context, f *findings) { captured = checkSource(ctx, c, f) })
+	run("kafka", func(ctx context.Context, f *findings) { checkKafka(ctx, c, captured, f) })
+	run("registry", func(ctx context.Context, f *findings) { checkRegistry(ctx, c, f) })
+	return append(all, f.list...)
+}
+
+// writeFindings prints one line for each finding, its fix below it.
+func writeFindings(w io.Writer, c Config, found []finding, color bool) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "tributary check   pipeline %s\n", c.Pipeline)
+	part, failures, warnings := "", 0, 0
+	for _, f := range found {
+		if f.Part != part {
+			part = f.Part
+			fmt.Fprintf(&b, "\n%s  %s\n", part, checkedPlace(c, part))
+		}
+		level := fmt.Sprintf("%-4s", f.Level)
+		switch f.Level {
+		case levelFail:
+			failures++
+			level = paint(color, "31;1", level)
+		case levelWarn:
+			warnings++
+			level = paint(color, "33", level)
+		case levelOK:
+			level = paint(color, "32", level)
+		}
+		fmt.Fprintf(&b, "  %s  %s\n", level, wrap(fmt.Sprintf("%-12s %s", f.Name, f.Text), 78-8, 8+13))
+		if f.Fix != "" {
+			fmt.Fprintf(&b, "        fix  %s\n", f.Fix) // never wrapped: it is to be pasted
+		}
+	}
+	fmt.Fprintf(&b, "\n%s, %s.  Nothing was changed.\n", count(failures, "failure"), count(warnings, "warning"))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// checkedPlace says whom a part asked.
+func checkedPlace(c Config, part string) string {
+	switch part {
+	case "source":
+		return sourceAddress(c.Source.URL) + "/" + sourceDatabase(c.Source.URL)
+	case "kafka":
+		return strings.Join(c.Kafka.Brokers, ", ")
+	}
+	return c.SchemaRegistry.URL.String()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func paint(color bool, code, text string) string {
+	if !color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// wrap breaks a text at blanks into lines of at most width, all but the first indented.
+func wrap(text string, width, indent int) string {
+	var b strings.Builder
+	line := 0
+	for i, word := range strings.SplitAfter(text, " ") {
+		if n := len([]rune(strings.TrimRight(word, " "))); i > 0 && line+n > width {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			line = indent - 8
+		}
+		b.WriteString(word)
+		line += len([]rune(word))
+	}
+	return b.String()
+}

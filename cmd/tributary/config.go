@@ -1,0 +1,431 @@
+package main
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is everything that a person may set, under the names that the file uses. The comment above a field is
+// its help: `config schema`, `config print` and every --help read it from this file. run.go turns a Config
+// into the options of the packages; no other package sees it.
+type Config struct {
+	// Names the stored position, the ledger and the transactional.id. By default topic.prefix.
+	Pipeline       string         `yaml:"pipeline"`
+	Source         SourceConfig   `yaml:"source"`
+	Snapshot       SnapshotConfig `yaml:"snapshot"`
+	Kafka          KafkaConfig    `yaml:"kafka"`
+	SchemaRegistry RegistryConfig `yaml:"schema_registry"`
+	Topic          TopicConfig    `yaml:"topic"`
+	// Whether a restart may repeat records: never to a read_committed consumer, or a suffix of the log.
+	Delivery string `yaml:"delivery" enum:"exactly-once,at-least-once"`
+	// A null value after each delete, so that compaction forgets the key.
+	Tombstones bool `yaml:"tombstones"`
+	// Operations that are not published: c, u, d, t, or none to publish all of them.
+	SkippedOperations []string `yaml:"skipped_operations"`
+	// Leave out updates that changed no captured column; needs REPLICA IDENTITY FULL to see it.
+	SkipUnchanged bool `yaml:"skip_unchanged"`
+	// Static record headers, name: value, on every record of a table.
+	Headers map[string]string `yaml:"headers"`
+	// The __debezium.context.* headers that Debezium puts on every record of a table.
+	ContextHeaders bool              `yaml:"context_headers"`
+	Columns        ColumnsConfig     `yaml:"columns"`
+	Format         FormatConfig      `yaml:"format"`
+	Messages       MessagesConfig    `yaml:"messages"`
+	Transactions   TransactionConfig `yaml:"transactions"`
+	Heartbeat      HeartbeatConfig   `yaml:"heartbeat"`
+	// A value that the schema cannot carry: stop and name it, or write null where the column allows null.
+	Unrepresentable string `yaml:"unrepresentable" enum:"stop,null"`
+	// Whose bytes to write where the two differ: native tells the truth, debezium repeats what
+	// Debezium 3.6.1 writes, lost values included. --from-debezium sets debezium.
+	Compatibility string `yaml:"compatibility" enum:"native,debezium"`
+	// In a state that needs a person: exit 4, or stay up with /readyz at 503 so that the reason can be read.
+	OnFailure string     `yaml:"on_failure" enum:"exit,stay"`
+	HTTP      HTTPConfig `yaml:"http"`
+	Log       LogConfig  `yaml:"log"`
+
+	origins map[string]origin // by key path; for `config print`
+	notes   []string          // what loading noticed that is no error, each to be logged once
+	rulings []ruling          // of --from-debezium: the verdict on each property
+}
+
+// SourceConfig is the database and what is read from it.
+type SourceConfig struct {
+	// Where the database is: postgres://user@host:5432/database?sslmode=verify-full&sslrootcert=FILE.
+	URL URL `yaml:"url" required:"true"`
+	// Where the password is read at each connect: file:PATH or env:NAME. Wins over one in the URL.
+	PasswordFrom SecretSource `yaml:"password_from"`
+	// Which tables, as shell globs on schema.table, or /regular expressions/ that match the whole name.
+	Tables []Pattern `yaml:"tables" required:"true"`
+	// Tables to leave out again.
+	ExcludeTables []Pattern `yaml:"exclude_tables"`
+	// Schemas to stay within; all when empty.
+	Schemas []Pattern `yaml:"schemas"`
+	// Schemas to leave out.
+	ExcludeSchemas []Pattern `yaml:"exclude_schemas"`
+	// The publication; by default tributary_ and topic.prefix, every odd character an underscore.
+	Publication string `yaml:"publication"`
+	// Create the publication when it is missing: auto does for tables that are named and that the role owns.
+	CreatePublication string `yaml:"create_publication" enum:"auto,true,false,filtered,all_tables,no_tables"`
+	// Publish changes of partitions under their root; only when tributary creates the publication.
+	PublishViaRoot bool `yaml:"publish_via_root"`
+	// The replication slot; by default tributary_ and topic.prefix, every odd character an underscore.
+	Slot string `yaml:"slot"`
+	// Create the slot with FAILOVER (PostgreSQL 17 and later), so that a standby has it too.
+	SlotFailover bool `yaml:"slot_failover"`
+	// Message key columns by table pattern, for tables without a primary key or with a better one.
+	KeyColumns []KeyColumns `yaml:"key_columns"`
+	// Replica identities to set at start, by table pattern; needs ownership of the table.
+	ReplicaIdentity []IdentityRule `yaml:"replica_identity"`
+	// The largest message taken from the server: a row larger than this stops the pipeline.
+	MaxRowBytes Bytes `yaml:"max_row_bytes"`
+	// How often the slot's xmin is read for source.xmin; 0 leaves it null.
+	XminInterval time.Duration `yaml:"xmin_interval"`
+}
+
+// KeyColumns gives the message key of the tables that a pattern matches.
+type KeyColumns struct {
+	// The tables, as in source.tables.
+	Table Pattern `yaml:"table" required:"true"`
+	// The columns, in key order.
+	Columns []string `yaml:"columns" required:"true"`
+}
+
+// IdentityRule is a replica identity for the tables that a pattern matches.
+type IdentityRule struct {
+	// The tables, as in source.tables.
+	Table Pattern `yaml:"table" required:"true"`
+	// default, full, nothing, or index NAME.
+	Identity string `yaml:"identity" required:"true"`
+}
+
+// SnapshotConfig is how the rows that were there before are read.
+type SnapshotConfig struct {
+	// When rows are read: once, at each start, once and then stop, never, or again when the log has a gap.
+	Mode string `yaml:"mode" enum:"initial,always,initial_only,no_data,when_needed"`
+	// Connections that read tables at a time.
+	Workers int `yaml:"workers"`
+	// Tables of more rows are read in key order, so that a crash repeats none of their rows.
+	ResumeRows int `yaml:"resume_rows"`
+	// A later snapshot begins only when the stream is less than this behind.
+	MaxLag time.Duration `yaml:"max_lag"`
+	// The longest that a later snapshot holds the stream at a time.
+	Pause time.Duration `yaml:"pause"`
+	// Read only these of the captured tables; all when empty.
+	Tables []Pattern `yaml:"tables"`
+}
+
+// KafkaConfig is the cluster and how it is written to.
+type KafkaConfig struct {
+	// Bootstrap brokers as host:port.
+	Brokers []string  `yaml:"brokers" required:"true"`
+	TLS     TLSConfig `yaml:"tls"`
+	// How to log in.
+	Auth string `yaml:"auth" enum:"none,plain,scram_sha_256,scram_sha_512,msk_iam"`
+	// The user of plain and scram.
+	User string `yaml:"user"`
+	// Where the password is read at each connect: file:PATH or env:NAME.
+	PasswordFrom SecretSource `yaml:"password_from"`
+	// Names this client in the brokers' logs and quotas.
+	ClientID string `yaml:"client_id"`
+	// Compression of record batches.
+	Compression string `yaml:"compression" enum:"none,gzip,snappy,lz4,zstd"`
+	// The compacted topic of stored positions; several pipelines may share it.
+	PositionTopic string `yaml:"position_topic"`
+	// The topic with one record for each delivery window: counts, hashes, LSN ranges.
+	LedgerTopic string `yaml:"ledger_topic"`
+	// Records after which a delivery window is closed under load.
+	WindowRecords int `yaml:"window_records"`
+	// Bytes after which a delivery window is closed under load.
+	WindowBytes Bytes `yaml:"window_bytes"`
+	// at-least-once: how long a record waits for company in its batch.
+	Linger time.Duration `yaml:"linger"`
+}
+
+// TLSConfig is one side's TLS settings.
+type TLSConfig struct {
+	// Whether to use TLS: auto does when another key here is set, for msk_iam, and for an https URL.
+	Enabled string `yaml:"enabled" enum:"auto,true,false"`
+	// A PEM file of authorities to trust instead of the system's.
+	CAFile string `yaml:"ca_file"`
+	// A PEM file with the client's certificate.
+	CertFile string `yaml:"cert_file"`
+	// A PEM file with the client's key.
+	KeyFile string `yaml:"key_file"`
+	// The name to verify the server's certificate against; by default the host.
+	ServerName string `yaml:"server_name"`
+}
+
+// RegistryConfig is the schema registry.
+type RegistryConfig struct {
+	// Where the registry's Confluent API is; for Apicurio it ends in /apis/ccompat/v7.
+	URL URL `yaml:"url" required:"true"`
+	// The user for basic authentication.
+	User string `yaml:"user"`
+	// Where the password is read: file:PATH or env:NAME.
+	PasswordFrom SecretSource `yaml:"password_from"`
+	// Where a bearer token is read: file:PATH or env:NAME.
+	BearerFrom SecretSource `yaml:"bearer_from"`
+	TLS        TLSConfig    `yaml:"tls"`
+
+	inline Secret // the password of a connector's JSON, which has it in clear
+}
+
+// Password reads the registry's password; it is asked at each connect.
+func (r RegistryConfig) Password() (Secret, error) {
+	if r.PasswordFrom == "" {
+		return r.inline, nil
+	}
+	return r.PasswordFrom.Resolve()
+}
+
+// TopicConfig is how topics are named and made.
+type TopicConfig struct {
+	// The first part of every topic, schema and header: topics are PREFIX.SCHEMA.TABLE.
+	Prefix string `yaml:"prefix" required:"true"`
+	// What stands between the parts of a topic's name.
+	Delimiter string `yaml:"delimiter"`
+	// Create topics that are missing. When false a missing topic stops the pipeline, naming it.
+	Create bool `yaml:"create"`
+	// Partitions of a topic that is created; 0 is the broker's default.
+	Partitions int `yaml:"partitions"`
+	// Replication factor of a topic that is created; 0 is the broker's default.
+	ReplicationFactor int `yaml:"replication_factor"`
+	// cleanup.policy of a table's topic that is created; empty is the broker's default.
+	CleanupPolicy string `yaml:"cleanup_policy" enum:",delete,compact,compact\\,delete"`
+	// More settings of a topic that is created, by Kafka's names.
+	Config map[string]string `yaml:"config"`
+	// Other names for topics, tried in order, each on the name that the one before left.
+	Routes []Route `yaml:"routes"`
+}
+
+// Route renames topics.
+type Route struct {
+	// A /regular expression/ that matches the whole topic name.
+	Match Pattern `yaml:"match" required:"true"`
+	// The new name; $1 or ${name} stands for what a group matched.
+	Replace string `yaml:"replace" required:"true"`
+	// Name the schemas after the new topic as well, as Debezium's ByLogicalTableRouter does.
+	Schemas bool `yaml:"schemas"`
+}
+
+// ColumnsConfig is what leaves a row's columns out or makes them unreadable.
+type ColumnsConfig struct {
+	// Columns to write, as patterns on schema.table.column; all when empty. Key columns stay in the key.
+	Include []Pattern `yaml:"include"`
+	// Columns to leave out, as patterns on schema.table.column.
+	Exclude []Pattern `yaml:"exclude"`
+	// Columns whose source type, length and scale are told in the schema.
+	SourceTypes []Pattern `yaml:"source_types"`
+	// The same for all columns of a type, as patterns on schema.type or type.
+	SourceTypesOf []Pattern `yaml:"source_types_of"`
+	// Rules that mask, cut or hash.
+	Rules []ColumnRule `yaml:"rules"`
+}
+
+// ColumnRule is one rule; exactly one of Mask, Truncate and Hash is set.
+type ColumnRule struct {
+	// The columns, as patterns on schema.table.column.
+	Columns []Pattern `yaml:"columns" required:"true"`
+	// mask, truncate or hash.
+	Action string `yaml:"action" enum:"mask,truncate,hash" required:"true"`
+	// mask: how many asterisks; truncate: how many characters stay.
+	Length int `yaml:"length"`
+	// hash: the digest by its Java name, such as SHA-256.
+	Algorithm string `yaml:"algorithm"`
+	// hash: the salt.
+	Salt Secret `yaml:"salt"`
+	// hash: 2 digests the text itself, 1 the Java object stream of it.
+	Version int `yaml:"version"`
+}
+
+// FormatConfig is how keys and values are written.
+type FormatConfig struct {
+	// The form of record keys.
+	Key string `yaml:"key" enum:"avro,json,json_schema"`
+	// The form of record values.
+	Value string `yaml:"value" enum:"avro,json,json_schema"`
+	// numeric and money: exact bytes, text, or floating point with its loss.
+	Decimal string `yaml:"decimal" enum:"precise,string,double"`
+	// date, time and timestamp.
+	Time string `yaml:"time" enum:"adaptive,adaptive_time_microseconds,connect,isostring,microseconds,nanoseconds"`
+	// interval: microseconds with months of 30.4375 days, or ISO 8601 text.
+	Interval string `yaml:"interval" enum:"numeric,string"`
+	// hstore: JSON text or a map.
+	Hstore string `yaml:"hstore" enum:"json,map"`
+	// bytea.
+	Binary string `yaml:"binary" enum:"bytes,base64,base64_url_safe,hex"`
+	// Digits after the point of money under decimal: precise.
+	MoneyFractionDigits int `yaml:"money_fraction_digits"`
+	// Write columns of types without a form of their own as bytes, instead of leaving them out.
+	UnknownTypes bool `yaml:"unknown_types"`
+	// What stands for a large value that an update did not touch; hex: before hexadecimal bytes.
+	UnavailableValuePlaceholder string `yaml:"unavailable_value_placeholder"`
+	// Characters that Avro does not allow in schema names.
+	SchemaNames string `yaml:"schema_names" enum:"none,avro,avro_unicode"`
+	// Characters that Avro does not allow in field names; with Avro none is avro.
+	FieldNames string `yaml:"field_names" enum:"none,avro,avro_unicode"`
+	// Tell the comments of tables and columns in the schema.
+	Comments bool `yaml:"comments"`
+	// Write NULL as NULL in columns that have a default, where compatibility: debezium writes the default.
+	IgnoreDefaultForNullables bool `yaml:"ignore_default_for_nullables"`
+}
+
+// MessagesConfig chooses among the messages of pg_logical_emit_message (PostgreSQL 14 and later).
+type MessagesConfig struct {
+	// Prefixes to publish, as patterns; all when empty.
+	Include []Pattern `yaml:"include"`
+	// Prefixes to leave out.
+	Exclude []Pattern `yaml:"exclude"`
+}
+
+// TransactionConfig is the record of where transactions begin and end.
+type TransactionConfig struct {
+	// Write BEGIN and END records, and a transaction block into each change.
+	Metadata bool `yaml:"metadata"`
+	// The topic is topic.prefix, the delimiter, and this.
+	Topic string `yaml:"topic"`
+}
+
+// HeartbeatConfig is the records that show that an idle pipeline lives. The slot needs none of it to advance.
+type HeartbeatConfig struct {
+	// How often; 0 is never.
+	Interval time.Duration `yaml:"interval"`
+	// The topic is this, the delimiter, and topic.prefix.
+	TopicPrefix string `yaml:"topic_prefix"`
+	// The whole topic name instead.
+	Topic string `yaml:"topic"`
+	// SQL to run in the source with each heartbeat.
+	Query string `yaml:"query"`
+}
+
+// HTTPConfig is the status server.
+type HTTPConfig struct {
+	// Where /livez, /readyz, /startupz, /metrics and /api/v1/status are served; empty serves nothing.
+	Listen string `yaml:"listen"`
+}
+
+// LogConfig is the log.
+type LogConfig struct {
+	// The least level that is logged.
+	Level string `yaml:"level" enum:"debug,info,warn,error"`
+	// auto is text on a terminal and JSON elsewhere.
+	Format string `yaml:"format" enum:"auto,text,json"`
+}
+
+// defaultConfig is what holds where nobody says otherwise. Slot, publication and pipeline follow from
+// topic.prefix and are filled in by load.
+func defaultConfig() Config {
+	return Config{
+		Source:   SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20},
+		Snapshot: SnapshotConfig{Mode: "initial", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second, Pause: time.Second},
+		Kafka: KafkaConfig{
+			TLS: TLSConfig{Enabled: "auto"}, Auth: "none", ClientID: "tributary", Compression: "lz4",
+			PositionTopic: "tributary.positions", LedgerTopic: "tributary.ledger",
+			WindowRecords: 50_000, WindowBytes: 16 << 20, Linger: 2 * time.Millisecond,
+		},
+		SchemaRegistry:    RegistryConfig{TLS: TLSConfig{Enabled: "auto"}},
+		Topic:             TopicConfig{Delimiter: ".", Create: true},
+		Delivery:          "exactly-once",
+		Tombstones:        true,
+		SkippedOperations: []string{"t"},
+		ContextHeaders:    true,
+		Format: FormatConfig{
+			Key: "avro", Value: "avro", Decimal: "precise", Time: "adaptive", Interval: "numeric",
+			Hstore: "json", Binary: "bytes", MoneyFractionDigits: 2, SchemaNames: "none", FieldNames: "none",
+			UnavailableValuePlaceholder: "__debezium_unavailable_value",
+		},
+		Transactions:    TransactionConfig{Topic: "transaction"},
+		Heartbeat:       HeartbeatConfig{TopicPrefix: "__debezium-heartbeat"},
+		Unrepresentable: "stop",
+		Compatibility:   "native",
+		OnFailure:       "exit",
+		HTTP:            HTTPConfig{Listen: "127.0.0.1:8080"},
+		Log:             LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+// derive fills in the names that follow from topic.prefix.
+func (c *Config) derive() {
+	name := "tributary_" + identifier(c.Topic.Prefix)
+	if len(name) > 63 {
+		name = name[:63] // Postgres cuts longer names, and refuses longer slots
+	}
+	for _, d := range []struct {
+		path  string
+		field *string
+		value string
+	}{
+		{"pipeline", &c.Pipeline, c.Topic.Prefix},
+		{"source.slot", &c.Source.Slot, name},
+		{"source.publication", &c.Source.Publication, name},
+	} {
+		if *d.field == "" && c.Topic.Prefix != "" {
+			*d.field = d.value
+			c.origins[d.path] = origin{kind: "default", detail: "from topic.prefix"}
+		}
+	}
+}
+
+// identifier makes a name that is fit for a slot: lower case letters, digits and underscores.
+func identifier(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '_'
+	}, s)
+}
+
+// Captures reports whether a table is to be captured, by its unquoted names.
+func (s SourceConfig) Captures(namespace, table string) bool {
+	full := namespace + "." + table
+	return (len(s.Schemas) == 0 || matchAny(s.Schemas, namespace)) && !matchAny(s.ExcludeSchemas, namespace) &&
+		matchAny(s.Tables, full) && !matchAny(s.ExcludeTables, full)
+}
+
+// Key returns the key columns that the configuration gives a table, nil when it gives none.
+func (s SourceConfig) Key(namespace, table string) []string {
+	for _, k := range s.KeyColumns {
+		if k.Table.Match(namespace + "." + table) {
+			return k.Columns
+		}
+	}
+	return nil
+}
+
+// Skips reports whether records of an operation (c, u, d or t) are left out.
+func (c Config) Skips(op byte) bool {
+	for _, s := range c.SkippedOperations {
+		if s == string(rune(op)) {
+			return true
+		}
+	}
+	return false
+}
+
+// NeedsRegistry reports whether keys or values are Avro; the JSON forms carry or omit their schema themselves.
+func (c Config) NeedsRegistry() bool { return c.Format.Key == "avro" || c.Format.Value == "avro" }
+
+// On reports whether TLS is to be used; wanted says whether the other settings ask for it.
+func (t TLSConfig) On(wanted bool) bool {
+	if t.Enabled != "auto" {
+		return t.Enabled == "true"
+	}
+	return wanted || t.CAFile != "" || t.CertFile != "" || t.ServerName != ""
+}
+
+// URL is an address that may hold a password. It prints without it.
+type URL string
+
+// String returns the address without its password.
+func (u URL) String() string {
+	parsed, err := url.Parse(string(u))
+	if err != nil {
+		return "(an address that cannot be read)" // the text might hold the password
+	}
+	return redactURL(parsed)
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/snapshot"
+)
+
+// watchInterval is how often the slot is looked at, for status and metrics.
+const watchInterval = 5 * time.Second
+
+// gauges is what a pipeline knows of itself beyond what its parts tell. Safe for concurrent use.
+type gauges struct {
+	mu       sync.Mutex // guards what follows
+	phase    string
+	detail   string
+	version  int
+	slot     *decoder.Slot
+	seen     time.Time
+	xminNow  int64
+	point    decoder.LSN
+	progress *snapshot.Report
+}
+
+// state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is another.
+func (g *gauges) state(phase, detail string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	changed := g.phase != phase
+	g.phase, g.detail = phase, detail
+	return changed
+}
+
+func (g *gauges) server(version int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.version = version
+}
+
+// snapshot keeps a snapshot's report.
+func (g *gauges) snapshot(point decoder.LSN, r snapshot.Report) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.point, g.progress = point, &r
+}
+
+func (g *gauges) observe(slot *decoder.Slot, xmin int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slot, g.seen, g.xminNow = slot, time.Now(), xmin
+}
+
+// xmin is what source.xmin tells, 0 for nothing.
+func (g *gauges) xmin() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.xminNow
+}
+
+// watch looks at the slot while the pipeline works, until it stops. What it sees is for people: a look that fails is
+// told in the status and tried again, since the stream itself notices whatever matters to the data.
+func (p *pipeline) watch(ctx context.Context) error {
+	interval := watchInterval
+	if x := p.Config.Source.XminInterval; x > 0 {
+		interval = min(interval, x)
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	var conn *pgconn.PgConn
+	defer func() { closeConn(conn) }()
+	for {
+		if conn == nil || conn.IsClosed() {
+			// Nothing to report: without a look the status says how old the last one is.
+			conn, _ = p.ordinary(ctx)
+		}
+		if conn != nil {
+			if slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot); err == nil {
+				p.now.observe(slot, p.xmin(slot))
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-p.stopped.Done():
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// xmin is the slot's catalog_xmin where the configuration asks for it.
+func (p *pipeline) xmin(slot *decoder.Slot) int64 {
+	if slot == nil || p.Config.Source.XminInterval <= 0 {
+		return 0
+	}
+	return slot.CatalogXMin
+}
+
+// status is what the board shows. It may be called at any time of a run.
+func (p *pipeline) status() status {
+	s := p.Board.Base()
+	p.now.mu.Lock()
+	defer p.now.mu.Unlock()
+	s.State, s.Detail = p.now.phase, p.now.detail
+	if p.now.version > 0 {
+		s.Source.ServerVersion = fmt.Sprintf("%d.%d", p.now.version/10000, p.now.version%10000)
+	}
+	if slot := p.now.slot; slot != nil {
+		s.Source.WALStatus = slot.Status
+		s.Position.Restart = slot.Restart.String()
+		s.Position.Server = slot.ServerEnd.String()
+		s.Lag.RetainedBytes = slot.RetainedBytes
+		if slot.SafeBytes >= 0 {
+			s.Lag.SafeBytes = &slot.SafeBytes
+		}
+	}
+	if r := p.now.progress; r != nil {
+		s.Snapshot = snapshotStatus(p.now.point, *r)
+	}
+	p.streamStatus(&s)
+	p.publisherStatus(&s)
+	return s
+}
+
+func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
+	s := &statusSnapshot{Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
+		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond}
+	if r.EstimatedRows >= 0 {
+		s.Estimate = &r.EstimatedRows
+	}
+	if r.Remaining >= 0 {
+		seconds := r.Remaining.Seconds()
+		s.ETASeconds = &seconds
+	}
+	return s
+}
+
+// streamStatus fills in what the stream knows.
+func (p *pipeline) streamStatus(s *status) {
+	s.Source.SystemID, s.Source.Timeline = p.system.ID, int32(p.system.Timeline)
+	stream := p.stream.Load()
+	if stream == nil {
+		return
+	}
+	now := stream.Status()
+	s.Source.Connected, s.Source.Lane = true, now.Lane
+	s.Position.Confirmed, s.Position.Received = now.Confirmed.String(), now.Received.String()
+	server := now.ServerEnd
+	if p.now.slot != nil {
+		server = max(server, p.now.slot.ServerEnd)
+	}
+	s.Position.Server = server.String()
+	if server > now.Confirmed && now.Confirmed > 0 {
+		s.Lag.ConfirmedBytes = int64(server - now.Confirmed)
+	}
+	switch {
+	case s.Detail != "":
+	case now.Stopping:
+		s.Detail = "the server wants to shut down: finishing what it sent"
+	case !now.Blocked.IsZero() && time.Since(now.Blocked) > 2*time.Second:
+		s.Detail = fmt.Sprintf("Kafka has taken nothing for %s; Postgres keeps the WAL",
+			time.Since(now.Blocked).Round(time.Second))
+	case now.Transaction > 0 && time.Since(now.Since) > 2*time.Second:
+		s.Detail = fmt.Sprintf("in a transaction of %d changes so far, for %s", now.Rows,
+			time.Since(now.Since).Round(time.Second))
+	}
+}
+
+// publisherStatus fills in what the publisher knows.
+func (p *pipeline) publisherStatus(s *status) {
+	pub := p.pub.Load()
+	if pub == nil {
+		return
+	}
+	now := pub.Status()
+	s.Position.Published = pub.Confirmed().String()
+	s.Kafka.Records, s.Kafka.Windows = int64(now.Records), int64(now.Windows)
+	s.Kafka.LastWindowSeconds = now.Last.Took.Seconds()
+	s.Kafka.OldestUnacked, s.Kafka.BufferedBytes = now.OldestUnacked.Seconds(), now.BufferedBytes
+	if now.Err != nil {
+		s.Kafka.LastError = now.Err.Error()
+	}
+	s.Warnings = append(s.Warnings, now.Warnings...)
+	s.Lag.Seconds = now.OldestUnacked.Seconds()
+	for _, t := range now.Tables {
+		s.Tables = append(s.Tables, statusTable{Table: t.Name, Topic: t.Topic, Read: int64(t.Read),
+			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete), Truncated: int64(t.Truncated)})
+	}
+}
+
+// closeConn ends a connection whose work is done: an error would change nothing.
+func closeConn(conn *pgconn.PgConn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

@@ -1,0 +1,360 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/tributary-cdc/tributary/decoder"
+)
+
+const canary = "s3cr3t-canary"
+
+// execute runs a command line and returns what it printed.
+func execute(t *testing.T, p *program, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p.stdout, p.stderr = &out, &errs
+	code = p.execute(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"version", exitOK, "tributary "},
+		{"version --json", exitOK, `"version"`},
+		{"runn", exitUsage, `unknown command "runn": did you mean run?`},
+		{"config prnt", exitUsage, "did you mean print?"},
+		{"snapshot", exitUsage, "unknown command"},
+		{"run --brokrs x", exitUsage, "unknown flag --brokrs: did you mean --brokers?"},
+		{"check --only kafak", exitUsage, "did you mean kafka?"},
+		{"run extra", exitUsage, `takes no argument, but got "extra"`},
+		{"run", exitUsage, "source.url: missing"},
+		{"run -c no-such-file.yaml", exitUsage, "no such file"},
+		{"run -c a --from-debezium b", exitUsage, "exclude each other"},
+		{"config convert", exitUsage, "takes one file"},
+		{"config validate -c testdata/short.good.yaml", exitOK, "is valid"},
+		{"config schema", exitOK, "json-schema.org"},
+		{"status --addr 127.0.0.1:1", exitFailed, "nothing answers at 127.0.0.1:1"},
+		{"help", exitUsage, "unknown command"},
+		{"", exitOK, "Commands:"},
+	} {
+		code, stdout, stderr := execute(t, &program{}, strings.Fields(test.args)...)
+		if code != test.code || !strings.Contains(stdout+stderr, test.want) {
+			t.Errorf("%q: exit code %d, printed %s%s", test.args, code, stdout, stderr)
+		}
+	}
+}
+
+// TestHelp holds each command's help to its form: a description, two examples at least, 80 columns.
+func TestHelp(t *testing.T) {
+	var walk func(path []string, cmd *cobra.Command)
+	walk = func(path []string, cmd *cobra.Command) {
+		code, text, _ := execute(t, &program{}, append(append([]string(nil), path...), "--help")...)
+		if code != exitOK || strings.Count(cmd.Example, "tributary ") < 2 {
+			t.Errorf("%v: exit code %d, help\n%s", path, code, text)
+		}
+		for _, line := range strings.Split(text, "\n") {
+			if len(line) > usageColumns {
+				t.Errorf("%v: %d columns: %s", path, len(line), line)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				walk(append(append([]string(nil), path...), sub.Name()), sub)
+			}
+		}
+	}
+	walk(nil, (&program{}).rootCommand())
+}
+
+// canaryConfig is a file whose every secret is the canary, and whose servers refuse.
+func canaryConfig(t *testing.T, registry string) string {
+	t.Helper()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	text := fmt.Sprintf(`source: {url: "postgres://u:%s@127.0.0.1:1/db?sslmode=disable", tables: [a.b], password_from: "file:%s"}
+kafka: {brokers: ["127.0.0.1:1"], auth: plain, user: u, password_from: "file:%s"}
+schema_registry: {url: "%s", user: u, password_from: "file:%s"}
+topic: {prefix: t}
+columns: {rules: [{columns: [a.b.c], action: hash, algorithm: SHA-256, salt: %s}]}
+http: {listen: "127.0.0.1:0"}
+`, canary, secret, secret, registry, secret, canary)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestNoSecretIsShown drives the error paths with a password that must then be nowhere.
+func TestNoSecretIsShown(t *testing.T) {
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		if password != canary {
+			t.Errorf("the registry was asked with password %q", password)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer refusing.Close()
+	withPassword := strings.Replace(refusing.URL, "://", "://u:"+canary+"@", 1)
+	page := ""
+	failing := func(_ context.Context, o runOptions) error {
+		o.Log.Error("wrapped", "config", fmt.Sprintf("%+v %#v", o.Config.Columns.Rules, o.Config.Source.URL),
+			"url", o.Config.Source.URL, "salt", o.Config.Columns.Rules[0].Salt)
+		recorder := httptest.NewRecorder()
+		o.Board.Fail(fmt.Errorf("open %s: %w", o.Config.Source.URL, errors.ErrUnsupported), false)
+		handler(o.Board, prometheus.NewRegistry()).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
+		page = recorder.Body.String()
+		_, err := decoder.Connect(t.Context(), sourceOptions(o.Config))
+		return errors.New("connect: " + err.Error()) // no longer one to try again after
+	}
+	for _, registry := range []string{refusing.URL, withPassword} {
+		file := canaryConfig(t, registry)
+		for _, args := range []string{
+			"config print --comments -c " + file, "config validate -c " + file, "check -c " + file, "check --json -c " + file,
+			"tail -c " + file, "run -c " + file, "config print --source-url postgres://u:" + canary + "@[::1/db -c " + file,
+			"config print --source-password-from " + canary + " -c " + file,
+			"config convert " + connectorFile(t, map[string]string{"database.hostname": "/" + "x"}),
+			"config print --brokers a:1 --from-debezium " + connectorFile(t, nil),
+		} {
+			code, stdout, stderr := execute(t, &program{run: failing}, strings.Fields(args)...)
+			if strings.Contains(stdout+stderr, canary) {
+				t.Errorf("%s: exit code %d, shows the secret:\n%s%s", args, code, stdout, stderr)
+			}
+			if strings.HasPrefix(args, "check") && (code != exitCheck || !strings.Contains(stdout, "FAIL")) {
+				t.Errorf("%s: exit code %d:\n%s%s", args, code, stdout, stderr)
+			}
+		}
+	}
+	if page == "" || strings.Contains(page, canary) {
+		t.Errorf("page: %s", page)
+	}
+}
+
+func TestSecretSource(t *testing.T) {
+	t.Setenv("A_SECRET", canary)
+	file := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(file, []byte(canary+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []SecretSource{"env:A_SECRET", SecretSource("file:" + file)} {
+		secret, err := s.Resolve()
+		if err != nil || string(secret) != canary {
+			t.Errorf("%s: %v", s, err)
+		}
+		text, err := json.Marshal(struct{ S Secret }{secret})
+		if shown := fmt.Sprintf("%v %+v %#v %s %s %v", secret, secret, secret, secret, text, err); strings.Contains(shown, canary) {
+			t.Error(shown)
+		}
+	}
+	for _, s := range []SecretSource{"env:NOT_SET_ANYWHERE", "file:/no/such", canary, "vault:x"} {
+		if _, err := s.Resolve(); err == nil || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+// retryableError is an error that says whether trying again helps, and whether a person must.
+type retryableError struct{ retry, person bool }
+
+func (e retryableError) Error() string     { return "broken" }
+func (e retryableError) Retryable() bool   { return e.retry }
+func (e retryableError) NeedsPerson() bool { return e.person }
+
+// TestSupervise: what may pass is tried again with pauses, the rest ends, and on_failure: stay waits for a person.
+func TestSupervise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaultConfig()
+		attempts, began := 0, time.Now()
+		p := &program{run: func(context.Context, runOptions) error {
+			if attempts++; attempts < 4 {
+				return fmt.Errorf("attempt %d: %w", attempts, retryableError{retry: true})
+			}
+			return retryableError{person: true}
+		}}
+		o := runOptions{Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c), Stop: make(chan struct{})}
+		err := p.supervise(t.Context(), o)
+		if attempts != 4 || exitCode(err) != exitPerson {
+			t.Errorf("%d attempts, %v", attempts, err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("three pauses took %s", took)
+		}
+		o.Config.OnFailure = "stay"
+		stop := make(chan struct{})
+		o.Stop = stop
+		ended := make(chan error)
+		go func() { ended <- p.supervise(t.Context(), o) }()
+		synctest.Wait()
+		if s := o.Board.Status(); s.State != stateFailed || ready(s) || !s.Error.NeedsPerson {
+			t.Errorf("status while staying: %+v", s)
+		}
+		close(stop)
+		if err := <-ended; exitCode(err) != exitPerson {
+			t.Errorf("after the stop: %v", err)
+		}
+	})
+}
+
+// TestSignals: the first one stops in order with exit code 0, the second one does not wait.
+func TestSignals(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		signals := make(chan os.Signal, 2)
+		p := &program{signals: signals, stdout: io.Discard, stderr: io.Discard}
+		p.run = func(ctx context.Context, o runOptions) error {
+			signals <- syscall.SIGTERM
+			<-o.Stop
+			if patient {
+				return nil
+			}
+			signals <- syscall.SIGINT
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		want := map[bool]int{true: exitOK, false: exitSignal}[patient]
+		if code := p.execute(t.Context(), []string{"run", "-c", "testdata/short.good.yaml", "--http-listen", "127.0.0.1:0"}); code != want {
+			t.Errorf("patient %t: exit code %d, want %d", patient, code, want)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitOK},
+		{errors.New("x"), exitFailed},
+		{fmt.Errorf("x: %w", usageError{errors.New("y")}), exitUsage},
+		{fmt.Errorf("x: %w", &configError{}), exitUsage},
+		{fmt.Errorf("x: %w", retryableError{person: true}), exitPerson},
+		{fmt.Errorf("x: %w", &decoder.SlotLostError{}), exitPerson},
+		{fmt.Errorf("x: %w", &decoder.SlotMissingError{}), exitPerson},
+		{fmt.Errorf("x: %w", errSecondSignal), exitSignal},
+	} {
+		if got := exitCode(test.err); got != test.want {
+			t.Errorf("%v: %d, want %d", test.err, got, test.want)
+		}
+	}
+}
+
+// fixedStatus is a status with every field set.
+func fixedStatus() status {
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	safe, estimate, eta := int64(1<<30), int64(603), 12.5
+	return status{
+		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second), Time: at, Detail: "Reading tables.",
+		Error:    &statusError{"slot tri is lost", true, exitPerson, false},
+		Program:  statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
+		Source:   statusSource{"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true, "reserved", "live"},
+		Position: statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
+		Lag:      statusLag{1 << 20, 2 << 20, &safe, 0.25},
+		Snapshot: &statusSnapshot{true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta},
+		Kafka:    statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 4096, "none"},
+		Registry: statusRegistry{1, &at},
+		Tables:   []statusTable{{"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6}},
+		Warnings: []string{"public.b has no key"},
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	text, err := json.MarshalIndent(fixedStatus(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "testdata/status.v1.json", string(text)+"\n")
+	var b strings.Builder
+	if err := writeStatus(&b, fixedStatus()); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "testdata/status.txt", b.String())
+}
+
+func TestHTTP(t *testing.T) {
+	b := newBoard(defaultConfig())
+	h := handler(b, prometheus.NewRegistry())
+	get := func(path string) (int, string) {
+		recorder := httptest.NewRecorder()
+		h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		if recorder.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: may be cached", path)
+		}
+		return recorder.Code, recorder.Body.String()
+	}
+	expect := func(state string, livez, readyz, startupz int) {
+		t.Helper()
+		for path, want := range map[string]int{"/livez": livez, "/readyz": readyz, "/startupz": startupz, "/api/v1/status": 200, "/metrics": 200, "/x": 404} {
+			if code, _ := get(path); code != want {
+				t.Errorf("%s: %s answers %d, want %d", state, path, code, want)
+			}
+		}
+	}
+	expect("starting", 200, 503, 503)
+	for state, readyz := range map[string]int{stateStreaming: 200, stateStandby: 200, stateSnapshot: 200, statePreflight: 503} {
+		b.Feed(func() status { s := b.Base(); s.State = state; return s })
+		startupz := 200
+		if state == statePreflight {
+			startupz = 503
+		}
+		expect(state, 200, readyz, startupz)
+	}
+	b.Fail(retryableError{person: true}, false)
+	expect("failed", 200, 503, 200)
+	if _, text := get("/readyz"); text != "failed: broken\n" {
+		t.Errorf("readyz says %q", text)
+	}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	code, stdout, stderr := execute(t, &program{}, "status", "--addr", strings.TrimPrefix(server.URL, "http://"))
+	if code != exitPerson || !strings.Contains(stdout, "FAILED") || stderr != "tributary: \n" && stderr != "" {
+		t.Errorf("status: exit code %d, %s%s", code, stdout, stderr)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	s := fixedStatus().Snapshot
+	if got := progressLine(*s, 79); got != "snapshot 0/2 tables  100 rows  40 rows/s  ETA 13s  public.a" {
+		t.Error(got)
+	}
+	if got := progressLine(*s, 40); got != "snapshot 0/2 tables  100 rows  40 rows/s" {
+		t.Error(got)
+	}
+	s.ETASeconds = nil
+	if got := progressLine(*s, 79); got != "snapshot 0/2 tables  100 rows  40 rows/s  ETA unknown  public.a" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(progressAttrs(*s)); !strings.Contains(got, "eta_seconds unknown") {
+		t.Error(got)
+	}
+	var b bytes.Buffer
+	p := newProgress(&b, true)
+	p.draw("50 %")
+	fmt.Fprintln(p, "a log line")
+	p.draw("")
+	if got, want := b.String(), "\r\x1b[K50 %\r\x1b[Ka log line\n50 %\r\x1b[K"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

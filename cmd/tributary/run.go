@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/publisher"
+	"github.com/tributary-cdc/tributary/schema"
+	"github.com/tributary-cdc/tributary/snapshot"
+)
+
+const (
+	// standbyInterval is how often a standby asks for the slot: a leader that dies is replaced within it.
+	standbyInterval = 500 * time.Millisecond
+	// describeTimeout bounds a catalog query in the stream's way.
+	describeTimeout = 30 * time.Second
+)
+
+// pipeline is one life of the service, from taking the slot to the end of the stream. The steps of run fill it in,
+// in the order of its fields; the goroutines of flow only read it.
+type pipeline struct {
+	runOptions
+	connect  decoder.ConnectOptions
+	registry *schema.Registry
+	options  publisher.Options
+	// stopped ends when the pipeline is to stop in order: at a signal, or when initial_only is done.
+	stopped context.Context
+	stop    context.CancelFunc
+	now     gauges
+
+	system   decoder.System
+	history  []decoder.Switch
+	catalog  *snapshot.Catalog
+	tables   []snapshot.Table
+	captured map[decoder.TableName]bool
+	created  *decoder.CreatedSlot // set when this run made the slot
+	keeper   *snapshot.Keeper     // of the slot that the present snapshot is of
+	slot     *decoder.Slot        // as it was when it was taken
+	stream   atomic.Pointer[decoder.Stream]
+	pub      atomic.Pointer[publisher.Publisher]
+}
+
+// run is the pipeline: whatever an error leaves behind, the next call takes up from the stored position.
+func run(ctx context.Context, o runOptions) error {
+	p, err := newPipeline(o)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	before, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.stopped, cancel)()
+	for _, step := range []func(context.Context) error{p.survey, p.hold, p.take} {
+		if err := step(before); err != nil {
+			if ctx.Err() == nil && p.stopped.Err() != nil {
+				return nil // stopped before anything was read
+			}
+			return err
+		}
+	}
+	return p.flow(ctx)
+}
+
+func newPipeline(o runOptions) (*pipeline, error) {
+	registryOptions, err := registryOptions(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	registryOptions.Logger = o.Log
+	registry, err := schema.NewRegistry(registryOptions)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{runOptions: o, connect: sourceOptions(o.Config), registry: registry}
+	p.stopped, p.stop = context.WithCancel(context.Background())
+	if p.options, err = p.publisherOptions(); err != nil {
+		return nil, err
+	}
+	// The one goroutine of a pipeline outside of flow's group: it ends with stop, which close calls.
+	go func() {
+		select {
+		case <-o.Stop:
+			p.stop()
+		case <-p.stopped.Done():
+		}
+	}()
+	o.Board.Feed(p.status)
+	return p, nil
+}
+
+// close ends what is open. The slot stays, and so does everything that is stored.
+func (p *pipeline) close() {
+	p.stop()
+	if pub := p.pub.Load(); pub != nil {
+		pub.Close()
+	}
+	if p.keeper != nil {
+		p.keeper.Close()
+	}
+	if stream := p.stream.Load(); stream != nil {
+		if err := stream.Close(); err != nil {
+			p.Log.Debug("connection closed", "err", err)
+		}
+	}
+	if p.catalog != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := p.catalog.Close(ctx); err != nil {
+			p.Log.Debug("connection closed", "err", err)
+		}
+	}
+}
+
+// survey looks at the source: who it is, which tables are captured, whether the publication sends them.
+func (p *pipeline) survey(ctx context.Context) error {
+	p.now.state(statePreflight, "looking at the source")
+	replication := p.connect
+	replication.Replication = true
+	conn, err := decoder.Connect(ctx, replication)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if p.system, err = decoder.IdentifySystem(ctx, conn); err != nil {
+		return err
+	}
+	if p.history, err = decoder.TimelineHistory(ctx, conn, p.system.Timeline); err != nil {
+		return err
+	}
+	options, err := p.catalogOptions(ctx)
+	if err != nil {
+		return err
+	}
+	if p.catalog, err = snapshot.OpenCatalog(ctx, options); err != nil {
+		return err
+	}
+	p.now.server(p.catalog.ServerVersion())
+	p.options.Identity = p.identity()
+	return p.choose(ctx)
+}
+
+// hold takes the slot, making it when there is none: from then on no other instance reads it.
+func (p *pipeline) hold(ctx context.Context) error {
+	conn, err := decoder.Connect(ctx, p.connect)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot)
+	if err != nil {
+		return err
+	}
+	if slot == nil {
+		return p.create(ctx)
+	}
+	if err := slot.Usable(p.system.Database); err != nil {
+		return needsPerson{err}
+	}
+	if err := p.standBy(ctx); err != nil {
+		return err
+	}
+	// Only now does nobody else move it.
+	p.slot, err = decoder.InspectSlot(ctx, conn, p.Config.Source.Slot)
+	if err == nil && p.slot == nil {
+		err = &decoder.SlotMissingError{Slot: p.Config.Source.Slot, Database: p.system.Database}
+	}
+	return err
+}
+
+// standBy takes the slot as soon as it is free. The slot is the leader's lock: whoever holds it leads.
+func (p *pipeline) standBy(ctx context.Context) error {
+	for {
+		stream, err := decoder.Open(ctx, p.streamOptions(nil))
+		var busy *decoder.SlotBusyError
+		switch {
+		case err == nil:
+			p.stream.Store(stream)
+			return nil
+		case !errors.As(err, &busy):
+			return err
+		}
+		if p.now.state(stateStandby, busy.Error()) {
+			p.Log.Info("standing by", "holder", busy.Error())
+		}
+		if err := wait(ctx, standbyInterval); err != nil {
+			return err
+		}
+	}
+}
+
+// create makes the slot and keeps the snapshot that its creation exported. A slot that is gone although a position
+// is stored is not made again: what it held is lost, and a person must know.
+func (p *pipeline) create(ctx context.Context) error {
+	o := p.options
+	stored, err := publisher.Load(ctx, o.Client, o.PositionTopic, o.Pipeline, o.Slot)
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return err
+	}
+	if stored != nil && p.Config.Snapshot.Mode != "when_needed" {
+		return needsPerson{fmt.Errorf("slot %s: everything is published up to %s, and the slot is gone: changes that "+
+			"committed since may be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
+			p.Config.Source.Slot, stored.Resume)}
+	}
+	p.now.state(statePreflight, "creating slot "+p.Config.Source.Slot)
+	p.created, err = decoder.CreateSlot(ctx, decoder.CreateOptions{Connect: p.connect, Name: p.Config.Source.Slot,
+		Failover: p.Config.Source.SlotFailover, Progress: p.waiting})
+	if err != nil {
+		return err
+	}
+	p.Log.Info("slot created", "slot", p.created.Name, "lsn", p.created.Point)
+	p.keeper, err = snapshot.OpenKeeper(ctx, p.ordinary, p.created.Snapshot)
+	if err != nil {
+		closeConn(p.created.Conn)
+		return err
+	}
+	stream, err := decoder.Open(ctx, p.streamOptions(p.created.Conn))
+	if err == nil {
+		p.stream.Store(stream)
+	}
+	return err
+}
+
+// waiting tells what the creation of a slot waits for.
+func (p *pipeline) waiting(blockers []decoder.Blocker) {
+	for _, b := range blockers {
+		p.now.state(statePreflight, "creating the slot waits for "+b.String())
+		p.Log.Info("slot creation waits for a transaction to end", "transaction", b.String())
+	}
+}
+
+// take fences whoever wrote before and compares the stored position with the server. The slot is held by then, so
+// only one instance can come here at a time.
+func (p *pipeline) take(ctx context.Context) error {
+	p.options.Start = p.start()
+	p.options.Renew = p.created != nil // a position of the slot that is gone counts no more: create allowed it
+	stream := p.stream.Load()
+	err := stream.Hold(ctx, func(ctx context.Context) error {
+		pub, err := publisher.Open(ctx, p.options)
+		if err == nil {
+			p.pub.Store(pub)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	stored, found := p.pub.Load().Stored()
+	if !found {
+		return nil
+	}
+	err = stored.Verify(publisher.Server{
+		Identity: p.identity(), Confirmed: p.slot.Confirmed, End: p.slot.ServerEnd, History: p.history,
+		Publications: []string{p.Config.Source.Publication}, Protocol: protocolName,
+	})
+	if err != nil {
+		return err
+	}
+	p.Log.Info("position read", "lsn", stored.Resume, "window", stored.Window, "written", stored.Written)
+	stream.SetResume(stored.Resume, stored.LastCommit)
+	return nil
+}
+
+// start is where the stream begins without a stored position.
+func (p *pipeline) start() decoder.LSN {
+	if p.created != nil {
+		return p.created.Point
+	}
+	return p.slot.Confirmed
+}
+
+// flow moves changes until the end: the whole of the program's concurrency while it works.
+func (p *pipeline) flow(ctx context.Context) error {
+	out := make(chan *decoder.Batch, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { defer close(out); return p.source(ctx, out) })
+	group.Go(func() error { return p.pub.Load().Run(ctx, out) })
+	group.Go(func() error { return p.watch(ctx) })
+	return group.Wait()
+}
+
+// source sends the snapshot, if one is due, and then the stream. The rows of a snapshot enter where the stream
+// reaches its consistent point.
+func (p *pipeline) source(ctx context.Context, out chan<- *decoder.Batch) error {
+	defer p.stop() // the end of the source is the end of the watch
+	due, progress, err := p.snapshotDue()
+	if err != nil {
+		return err
+	}
+	if due {
+		if err := p.snapshot(ctx, progress, out); err != nil {
+			if errors.Is(err, decoder.ErrStopped) {
+				return nil
+			}
+			return err
+		}
+	} else if progress != nil {
+		if err := send(ctx, out, &decoder.Batch{Progress: progress}); err != nil {
+			return err
+		}
+	}
+	if p.Config.Snapshot.Mode == "initial_only" {
+		p.Log.Info("snapshot done, stopping as snapshot.mode says")
+		p.stop()
+	}
+	p.now.state(stateStreaming, "")
+	return p.stream.Load().Run(ctx, out)
+}
+
+// send hands a batch over.
+func send(ctx context.Context, out chan<- *decoder.Batch, b *decoder.Batch) error {
+	select {
+	case out <- b:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait pauses.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-cdc/tributary/publisher"
+	"github.com/tributary-cdc/tributary/snapshot"
+)
+
+// runOptions is what the pipeline gets.
+type runOptions struct {
+	Config  Config
+	Log     *slog.Logger
+	Metrics metrics
+	// Board shows what the pipeline says of itself: it calls Board.Feed once its parts stand.
+	Board *board
+	// Stop is closed by the first signal: finish the window, confirm, return nil. The second cancels the context.
+	Stop <-chan struct{}
+}
+
+// metrics are those of the packages, registered once for all attempts. The zero value counts nothing.
+type metrics struct {
+	publisher *publisher.Metrics
+	snapshot  *snapshot.Metrics
+}
+
+// The pauses between attempts.
+const (
+	retryFloor   = 500 * time.Millisecond
+	retryCeiling = 30 * time.Second
+	retryReset   = time.Minute // a run this long starts the back-off anew
+)
+
+// errSecondSignal ends the context of a run that does not finish its window.
+var errSecondSignal = codedError{errors.New("interrupted a second time before the window was finished"), exitSignal}
+
+func (p *program) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Snapshot if needed, then stream until stopped",
+		Long: "run publishes a snapshot of the tables unless one is stored, then every change.\n" +
+			"SIGTERM or Ctrl-C finishes the delivery window, confirms it and exits 0.",
+		Example: "  tributary run --config tributary.yaml\n" +
+			"  tributary run --from-debezium connector.json --brokers 127.0.0.1:9092 \\\n" +
+			"    --registry http://127.0.0.1:8081 --pipeline orders",
+		Args: noArguments,
+	}
+	flags := p.addConfigFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		config, err := flags.load()
+		if err != nil {
+			return err
+		}
+		return p.serve(cmd.Context(), config)
+	}
+	return cmd
+}
+
+// serve runs the pipeline beside the status server and the progress display, until the pipeline ends.
+func (p *program) serve(ctx context.Context, config Config) error {
+	shown := newProgress(p.stderr, isTerminal(p.stderr))
+	log := newLogger(shown, config.Log, isTerminal(p.stderr))
+	for _, note := range config.notes {
+		log.Warn(note)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	b := newBoard(config)
+	listener, err := listen(ctx, config.HTTP.Listen)
+	if err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group errgroup.Group
+	side, endSide := context.WithCancel(ctx) // what runs beside the pipeline ends after it
+	if listener != nil {
+		log.Info("status served", "address", "http://"+listener.Addr().String())
+		group.Go(func() error { return serveHTTP(side, listener, handler(b, registry)) })
+	}
+	group.Go(func() error { shown.run(side, b, log); return nil })
+	group.Go(func() error { p.watchSignals(side, log, stop, cancel); return nil })
+	counted := metrics{publisher.NewMetrics(registry), snapshot.NewMetrics(registry)}
+	err = p.supervise(ctx, runOptions{Config: config, Log: log, Metrics: counted, Board: b, Stop: stop})
+	endSide()
+	if sideErr := group.Wait(); err == nil {
+		err = sideErr
+	}
+	if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && errors.Is(cause, errSecondSignal) {
+		return cause
+	}
+	return err
+}
+
+// supervise is the one retry loop: it runs the pipeline again, with growing pauses, while the error says that
+// this may help. In a state that needs a person it ends, or with on_failure: stay waits to be stopped.
+func (p *program) supervise(ctx context.Context, o runOptions) error {
+	pause := retryFloor
+	for {
+		began := time.Now()
+		err := p.run(ctx, o)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		o.Board.Fail(err, retryable(err))
+		var wait <-chan time.Time // stays nil where only a person helps
+		switch {
+		case retryable(err):
+			if time.Since(began) > retryReset {
+				pause = retryFloor
+			}
+			// A quarter of chance keeps instances that failed together from coming back together.
+			delay := pause*3/4 + rand.N(pause/2)
+			o.Log.Warn("pipeline stopped, starts again", "err", err, "in", delay.Round(time.Millisecond).String())
+			wait = time.After(delay)
+			pause = min(2*pause, retryCeiling)
+		case exitCode(err) == exitPerson && o.Config.OnFailure == "stay":
+			o.Log.Error("pipeline stopped and needs a person; staying up as on_failure says", "err", err)
+		default:
+			return err
+		}
+		select {
+		case <-wait:
+		case <-o.Stop:
+			if wait != nil {
+				return nil // stopped while nothing was in flight: what was confirmed stays confirmed
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watchSignals closes stop at the first signal and cancels at the second.
+func (p *program) watchSignals(ctx context.Context, log *slog.Logger, stop chan<- struct{}, cancel context.CancelCauseFunc) {
+	for count := 0; ; count++ {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-p.signals:
+			if count == 0 {
+				log.Info("stopping: finishing the window", "signal", s.String())
+				close(stop)
+				continue
+			}
+			cancel(errSecondSignal)
+			return
+		}
+	}
+}
+
+// listen opens the status server's address; an empty one gives no listener.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, usageError{errors.Join(err, errors.New("http.listen gives another address, or none when it is empty"))}
+	}
+	return listener, nil
+}

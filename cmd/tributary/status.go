@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	var address string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Ask a running instance how it is",
+		Long: "status asks the instance at --addr, by default http.listen of the configuration.\n" +
+			"It exits 0 while the instance works or stands by, 1 while it starts or has\n" +
+			"failed, 4 when it needs a person, and 1 when nothing answers.",
+		Example: "  tributary status\n" +
+			"  tributary status --addr 10.0.0.7:8080 --json | jq .lag",
+		Args: noArguments,
+	}
+	flags := p.addConfigFlags(cmd)
+	cmd.Flags().StringVar(&address, "addr", "", "the instance's `HOST:PORT`")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the instance's own JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if address == "" {
+			var err error
+			if address, err = flags.listenAddress(); err != nil {
+				return err
+			}
+		}
+		body, err := fetchStatus(cmd.Context(), address)
+		if err != nil {
+			return err
+		}
+		var s status
+		if err := json.Unmarshal(body, &s); err != nil || s.Version != statusVersion {
+			return fmt.Errorf("read status of %s: not a status of version %d: is it another program, or another version?", address, statusVersion)
+		}
+		if asJSON {
+			_, err = p.stdout.Write(body)
+		} else {
+			err = writeStatus(p.stdout, s)
+		}
+		if err != nil {
+			return err
+		}
+		return statusCode(s)
+	}
+	return cmd
+}
+
+// listenAddress takes http.listen from wherever it is set, asking nothing else of the configuration: the status
+// of a pipeline needs none of its secrets.
+func (f *configFlags) listenAddress() (string, error) {
+	l := newLoader(loadOptions{Flags: f.values, Environ: f.environ})
+	if f.file != "" {
+		if err := l.loadFile(f.file); err != nil {
+			return "", err
+		}
+	}
+	l.overlay(f.values)
+	return reachable(l.config.HTTP.Listen)
+}
+
+// reachable turns an address to listen on into one to connect to.
+func reachable(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", usageError{fmt.Errorf("http.listen is %q: name the instance with --addr HOST:PORT", listen)}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func fetchStatus(ctx context.Context, address string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/api/v1/status", nil)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--addr %q is not HOST:PORT", address)}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		var opErr *net.OpError
+		if errors.As(err, &opErr) {
+			err = opErr
+		}
+		return nil, fmt.Errorf("nothing answers at %s: %w: is tributary running there? (--addr names another)", address, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read status of %s: %w", address, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read status of %s: answered %s: is that tributary?", address, response.Status)
+	}
+	return body, nil
+}
+
+// statusCode is the exit code of a state; the text has been printed.
+func statusCode(s status) error {
+	switch {
+	case s.Error != nil && s.Error.NeedsPerson:
+		return codedError{errors.New(""), exitPerson}
+	case !ready(s):
+		return codedError{errors.New(""), exitFailed}
+	}
+	return nil
+}
+
+// writeStatus tells a status in at most 80 columns, a sentence first.
+func writeStatus(w io.Writer, s status) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s for %s\n", s.Pipeline, strings.ToUpper(s.State), s.Time.Sub(s.Since).Round(time.Second))
+	b.WriteString(sentence(s) + "\n\n")
+	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database, s.Source.Slot, s.Source.Publication)
+	fmt.Fprintf(&b, "position  confirmed %s  published %s  server %s\n",
+		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
+	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
+		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
+	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records), thousands(s.Kafka.Windows))
+	if s.Snapshot != nil && s.Snapshot.Running {
+		b.WriteString(progressLine(*s.Snapshot, 79) + "\n")
+	}
+	if len(s.Tables) > 0 {
+		fmt.Fprintf(&b, "\n%-32s %10s %10s %10s %10s\n", "table", "read", "created", "updated", "deleted")
+	}
+	for _, t := range s.Tables {
+		fmt.Fprintf(&b, "%-32s %10d %10d %10d %10d\n", t.Table, t.Read, t.Created, t.Updated, t.Deleted)
+	}
+	for _, warning := range s.Warnings {
+		b.WriteString("warning: " + warning + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// sentence says in plain words how the pipeline is.
+func sentence(s status) string {
+	switch {
+	case s.Error != nil && s.Error.Retrying:
+		return "Trying again after: " + s.Error.Text
+	case s.Error != nil:
+		return s.Error.Text
+	case s.Detail != "":
+		return s.Detail
+	case s.State == stateStreaming && s.Lag.Seconds < 1:
+		return fmt.Sprintf("Caught up: %.1f s behind.", s.Lag.Seconds)
+	case s.State == stateStreaming:
+		return fmt.Sprintf("Behind by %s and %s of WAL.",
+			(time.Duration(s.Lag.Seconds * float64(time.Second))).Round(time.Second), size(s.Lag.ConfirmedBytes))
+	case s.State == stateSnapshot:
+		return "Reading the rows that were there before."
+	case s.State == stateStandby:
+		return "Standing by: another instance holds the slot."
+	}
+	return "Starting."
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	for _, u := range []struct {
+		name string
+		size int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n >= u.size {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.size), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// tailOptions says what to show.
+type tailOptions struct {
+	fromBeginning, json  bool
+	n                    int
+	table, key, op       string
+	partition            int32
+	offset               int64
+	hasPartition, hasOff bool
+}
+
+func (p *program) tailCommand() *cobra.Command {
+	var o tailOptions
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Show the records as they arrive",
+		Long: "tail reads the tables' topics as a read_committed consumer without a group, and\n" +
+			"prints one line for each record: operation, table, key, and the columns with\n" +
+			"old and new values where the record has both.",
+		Example: "  tributary tail -c tributary.yaml --table public.address\n" +
+			"  tributary tail -c tributary.yaml --from-beginning --op d -n 10 --json",
+		Args: noArguments,
+	}
+	flags := p.addConfigFlags(cmd)
+	set := cmd.Flags()
+	set.BoolVar(&o.fromBeginning, "from-beginning", false, "begin with the oldest record instead of the next")
+	set.BoolVar(&o.json, "json", false, "print one JSON object for each record")
+	set.IntVarP(&o.n, "number", "n", 0, "end after so many records; 0 is never")
+	set.StringVar(&o.table, "table", "", "only tables that match this `PATTERN`, as in source.tables")
+	set.StringVar(&o.key, "key", "", "only records whose key holds this `TEXT`, as it is printed")
+	set.StringVar(&o.op, "op", "", "only these `OPS`: r, c, u, d, t, m, or tombstone; with commas")
+	set.Int32Var(&o.partition, "partition", 0, "only this partition")
+	set.Int64Var(&o.offset, "offset", 0, "begin at this offset of each partition")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.hasPartition, o.hasOff = set.Changed("partition"), set.Changed("offset")
+		config, err := flags.load()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(cmd.Context())
+		defer cancel()
+		go func() { // ends with ctx, which this function ends
+			select {
+			case <-p.signals:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		if err := p.tail(ctx, config, o); !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	}
+	return cmd
+}
+
+// tail prints records until enough are, or the context ends.
+func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
+	var table Pattern
+	if o.table != "" {
+		var err error
+		if table, err = parsePattern(o.table); err != nil {
+			return usageError{err}
+		}
+	}
+	values, err := newValueReader(c)
+	if err != nil {
+		return err
+	}
+	client, err := tailClient(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for printed := 0; ; {
+		fetches := client.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, e := range fetches.Errors() {
+			return fmt.Errorf("read topic %s partition %d: %w", e.Topic, e.Partition, e.Err)
+		}
+		for _, record := range fetches.Records() {
+			shown, err := readRecord(ctx, values, record)
+			if err != nil {
+				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition, record.Offset, err)
+			}
+			if !o.wants(shown, table) {
+				continue
+			}
+			if err := shown.print(p.stdout, o.json, p.wantsColor(p.stdout)); err != nil {
+				return err
+			}
+			if printed++; printed == o.n {
+				return nil
+			}
+		}
+	}
+}
+
+// tailClient opens a consumer of the tables' topics that exist now.
+func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, error) {
+	opts, err := kafkaOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	finder, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("open a Kafka client: %w", err)
+	}
+	defer finder.Close()
+	all, err := kadm.NewClient(finder).ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics of %s: %w", strings.Join(c.Kafka.Brokers, ", "), err)
+	}
+	begin := kgo.NewOffset().AtEnd()
+	switch {
+	case o.hasOff:
+		begin = kgo.NewOffset().At(o.offset)
+	case o.fromBeginning:
+		begin = kgo.NewOffset().AtStart()
+	}
+	partitions := map[string]map[int32]kgo.Offset{}
+	for _, topic := range all.Sorted() {
+		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal && topic.Topic != c.Kafka.PositionTopic && topic.Topic != c.Kafka.LedgerTopic
+		if !routed && !strings.HasPrefix(topic.Topic, c.Topic.Prefix+c.Topic.Delimiter) {
+			continue
+		}
+		for id := range topic.Partitions {
+			if o.hasPartition && id != o.partition {
+				continue
+			}
+			if partitions[topic.Topic] == nil {
+				partitions[topic.Topic] = map[int32]kgo.Offset{}
+			}
+			partitions[topic.Topic][id] = begin
+		}
+	}
+	if len(partitions) == 0 {
+		return nil, fmt.Errorf("no topic begins with %s%s: has run been started with this topic.prefix?", c.Topic.Prefix, c.Topic.Delimiter)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(partitions), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		return nil, fmt.Errorf("open a Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// shownRecord is a record as tail shows it.
+type shownRecord struct {
+	Topic     string          `json:"topic"`
+	Partition int32           `json:"partition"`
+	Offset    int64           `json:"offset"`
+	Table     string          `json:"table,omitempty"`
+	Op        string          `json:"op"` // tombstone for a null value, empty when the value is no envelope
+	Key       json.RawMessage `json:"key"`
+	Value     json.RawMessage `json:"value"`
+}
+
+// envelope is what tail reads of a value.
+type envelope struct {
+	Before json.RawMessage `json:"before"`
+	After  json.RawMessage `json:"after"`
+	Op     string          `json:"op"`
+	Source struct {
+		Schema string `json:"schema"`
+		Table  string `json:"table"`
+	} `json:"source"`
+}
+
+func readRecord(ctx context.Context, values *valueReader, r *kgo.Record) (shownRecord, error) {
+	s := shownRecord{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	var err error
+	if s.Key, err = values.read(ctx, r.Key); err != nil {
+		return s, fmt.Errorf("key: %w", err)
+	}
+	if s.Value, err = values.read(ctx, r.Value); err != nil {
+		return s, fmt.Errorf("value: %w", err)
+	}
+	if r.Value == nil {
+		s.Op = "tombstone"
+		return s, nil
+	}
+	var e envelope
+	if json.Unmarshal(s.Value, &e) == nil && e.Op != "" {
+		s.Op = e.Op
+		if e.Source.Table != "" {
+			s.Table = e.Source.Schema + "." + e.Source.Table
+		}
+	}
+	return s, nil
+}
+
+// wants applies the filters. A tombstone has no table of its own: its topic stands for it.
+func (o tailOptions) wants(s shownRecord, table Pattern) bool {
+	if o.op != "" && !isOneOf(s.Op, splitList(o.op, true)) {
+		return false
+	}
+	if o.key != "" && !strings.Contains(string(s.Key), o.key) {
+		return false
+	}
+	if o.table == "" {
+		return true
+	}
+	name := s.Table
+	if name == "" {
+		if parts := strings.Split(s.Topic, "."); len(parts) >= 2 {
+			name = strings.Join(parts[len(parts)-2:], ".")
+		}
+	}
+	return table.Match(name)
+}
+
+func (s shownRecord) print(w io.Writer, asJSON, color bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(s)
+	}
+	key := string(s.Key)
+	if s.Key == nil {
+		key = "(no key)"
+	}
+	name := textOr(s.Table, s.Topic)
+	op := paint(color, map[string]string{"d": "31", "tombstone": "31", "u": "33", "c": "32"}[s.Op], textOr(s.Op, "-"))
+	line := fmt.Sprintf("%s  %s  %s", op, name, key)
+	if s.Value != nil {
+		line += "  " + changes(s)
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+// changes tells the columns: of an update with an old row only those that differ.
+func changes(s shownRecord) string {
+	var e envelope
+	if s.Op == "" || json.Unmarshal(s.Value, &e) != nil {
+		return string(s.Value)
+	}
+	oldNames, old := fields(e.Before)
+	newNames, now := fields(e.After)
+	var parts []string
+	switch {
+	case now == nil && old == nil:
+		return ""
+	case now == nil:
+		for _, name := range oldNames {
+			parts = append(parts, name+": "+old[name])
+		}
+	case old == nil:
+		for _, name := range newNames {
+			parts = append(parts, name+": "+now[name])
+		}
+	default:
+		for _, name := range newNames {
+			if old[name] != now[name] {
+				parts = append(parts, name+": "+old[name]+" -> "+now[name])
+			}
+		}
+		if parts == nil {
+			return "(no column differs)"
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// fields reads an object's members as text, in their order; nil for null.
+func fields(object json.RawMessage) ([]string, map[string]string) {
+	var members map[string]json.RawMessage
+	if len(object) == 0 || json.Unmarshal(object, &members) != nil || members == nil {
+		return nil, nil
+	}
+	values := make(map[string]string, len(members))
+	names := make([]string, 0, len(members))
+	at := map[string]int{}
+	for name, value := range members {
+		values[name] = string(value)
+		names = append(names, name)
+		at[name] = bytes.Index(object, append(appendJSON(nil, name), ':'))
+	}
+	sort.Slice(names, func(i, j int) bool { return at[names[i]] < at[names[j]] })
+	return names, values
+}

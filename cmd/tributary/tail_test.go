@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/hamba/avro/v2"
+)
+
+func TestAvroReader(t *testing.T) {
+	schema := avro.MustParse(`{"type":"record","name":"r","fields":[
+		{"name":"z","type":["null","string"]},{"name":"a","type":"long"},
+		{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}},
+		{"name":"l","type":{"type":"array","items":"int"}},{"name":"m","type":{"type":"map","values":"boolean"}},
+		{"name":"f","type":"double"}]}`)
+	data := []byte{
+		2, 4, 'h', 'i', // z: branch 1, "hi"
+		3,             // a: -2
+		4, 0xff, 0x9c, // d: -100 unscaled
+		4, 2, 4, 0, // l: 1, 2
+		2, 2, 'k', 1, 0, // m: k true
+		0, 0, 0, 0, 0, 0, 0xf8, 0x3f, // f: 1.5
+	}
+	d := avroReader{data: data}
+	got := string(d.value(nil, schema))
+	if want := `{"z":"hi","a":-2,"d":-1.00,"l":[1,2],"m":{"k":true},"f":1.5}`; got != want || d.err != nil || len(d.data) != 0 {
+		t.Errorf("got %s, %v, %d left", got, d.err, len(d.data))
+	}
+	for n := range data {
+		cut := avroReader{data: data[:n]}
+		if cut.value(nil, schema); cut.err == nil {
+			t.Errorf("cut after %d bytes: no error", n)
+		}
+	}
+}
+
+func TestChanges(t *testing.T) {
+	for _, test := range []struct{ value, want string }{
+		{`{"before":{"id":1,"b":"x","a":2},"after":{"id":1,"b":"y","a":2},"op":"u"}`, `b: "x" -> "y"`},
+		{`{"before":null,"after":{"z":1,"a":null},"op":"c"}`, `z: 1  a: null`},
+		{`{"before":{"id":1},"after":null,"op":"d"}`, `id: 1`},
+		{`{"before":{"id":1},"after":{"id":1},"op":"u"}`, `(no column differs)`},
+		{`{"x":1}`, `{"x":1}`},
+	} {
+		s := shownRecord{Value: json.RawMessage(test.value)}
+		var e envelope
+		if err := json.Unmarshal(s.Value, &e); err != nil {
+			t.Fatal(err)
+		}
+		s.Op = e.Op
+		if got := changes(s); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.value, got, test.want)
+		}
+	}
+}
+
+func TestTailFilters(t *testing.T) {
+	table, err := parsePattern("public.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := shownRecord{Topic: "p.public.a", Table: "public.a", Op: "d", Key: json.RawMessage(`{"id":7}`)}
+	tombstone := shownRecord{Topic: "p.public.a", Op: "tombstone", Key: s.Key}
+	for _, test := range []struct {
+		o    tailOptions
+		s    shownRecord
+		want bool
+	}{
+		{tailOptions{}, s, true},
+		{tailOptions{op: "c,d"}, s, true},
+		{tailOptions{op: "c"}, s, false},
+		{tailOptions{key: `"id":7`}, s, true},
+		{tailOptions{key: `"id":8`}, s, false},
+		{tailOptions{table: "public.*"}, s, true},
+		{tailOptions{table: "public.*"}, tombstone, true},
+		{tailOptions{table: "public.*"}, shownRecord{Topic: "p.other.a", Table: "other.a"}, false},
+	} {
+		if got := test.o.wants(test.s, table); got != test.want {
+			t.Errorf("%+v: got %t", test.o, got)
+		}
+	}
+}

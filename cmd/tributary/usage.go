@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// usageColumns is how wide help may be.
+const usageColumns = 80
+
+// usage prints a command's help below its description, in at most 80 columns.
+func usage(cmd *cobra.Command) error {
+	var b strings.Builder
+	b.WriteString("Usage:\n")
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "  %s COMMAND [flags]\n", cmd.CommandPath())
+	} else {
+		fmt.Fprintf(&b, "  %s\n", cmd.UseLine())
+	}
+	fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nCommands:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(&b, "  %-10s %s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\nFlags:\n%s", cmd.Flags().FlagUsagesWrapped(usageColumns))
+	switch {
+	case cmd.HasAvailableSubCommands():
+		fmt.Fprintf(&b, "\n%s COMMAND --help says more about one.\n", cmd.CommandPath())
+	case cmd.Flags().Lookup("source-url") != nil:
+		b.WriteString("\nEvery configuration key is a flag and a variable too: source.url is\n" +
+			"--source-url and TRIBUTARY_SOURCE_URL. tributary config print --comments\n" +
+			"explains them all.\n")
+	}
+	_, err := cmd.OutOrStdout().Write([]byte(b.String()))
+	return err
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/publisher"
+	"github.com/tributary-cdc/tributary/schema"
+	"github.com/tributary-cdc/tributary/snapshot"
+)
+
+// protocolName is what a position inside a transaction depends on besides the publications: how the stream numbers
+// changes.
+const protocolName = "pgoutput 1, messages"
+
+// The files of this program turn a Config into the options of the packages here and in clients.go, nowhere else.
+
+// ordinary opens a connection that is not for replication.
+func (p *pipeline) ordinary(ctx context.Context) (*pgconn.PgConn, error) {
+	return decoder.Connect(ctx, p.connect)
+}
+
+func (p *pipeline) identity() publisher.Identity {
+	return publisher.Identity{SystemID: p.system.ID, Timeline: p.system.Timeline, Database: p.system.Database}
+}
+
+// streamOptions says what to stream; conn is the connection that made the slot, nil for a new one.
+func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
+	return decoder.StreamOptions{
+		Connect: p.connect, Conn: conn,
+		Slot: p.Config.Source.Slot, Publications: []string{p.Config.Source.Publication},
+		Confirmed: func() decoder.LSN {
+			if pub := p.pub.Load(); pub != nil {
+				return pub.Confirmed()
+			}
+			return 0
+		},
+		Decoder:     decoder.DecoderOptions{Describe: p.describe, KeepEmpty: p.Config.Transactions.Metadata},
+		MaxRowBytes: int(p.Config.Source.MaxRowBytes),
+		Stop:        p.stopped.Done(),
+		Logger:      p.Log,
+	}
+}
+
+// describe completes a table's shape, for the stream. A table that is not captured has no relation.
+func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
+	if !p.captured[decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}] {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), describeTimeout)
+	defer cancel()
+	return p.catalog.Describe(ctx, shape)
+}
+
+// snapshotOptions says what to read at the consistent point of a slot.
+func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, progress []byte) snapshot.Options {
+	lsn := at.Restart
+	if p.Config.Compatibility == "debezium" {
+		lsn = at.Point
+	}
+	tables := p.tables
+	if only := p.Config.Snapshot.Tables; len(only) > 0 {
+		tables = nil
+		for _, t := range p.tables {
+			if matchAny(only, t.String()) {
+				tables = append(tables, t)
+			}
+		}
+	}
+	return snapshot.Options{
+		Connect: p.ordinary, Keeper: p.keeper, Point: at.Point, LSN: lsn, Tables: tables,
+		Relation: p.catalog.Relation, Workers: p.Config.Snapshot.Workers, ResumeRows: p.Config.Snapshot.ResumeRows,
+		Debezium: p.Config.Compatibility == "debezium", Progress: progress,
+		Report:  func(r snapshot.Report) { p.now.snapshot(at.Point, r) },
+		Metrics: p.Metrics.snapshot, Logger: p.Log,
+	}
+}
+
+// publisherOptions says what to publish and where to.
+func (p *pipeline) publisherOptions() (publisher.Options, error) {
+	c := p.Config
+	client, err := kafkaOptions(c)
+	if err != nil {
+		return publisher.Options{}, err
+	}
+	rows, err := schemaOptions(c)
+	if err != nil {
+		return publisher.Options{}, err
+	}
+	topic, schemaTopic := topicNames(c)
+	o := publisher.Options{
+		Client: client, Pipeline: c.Pipeline, Slot: c.Source.Slot,
+		Publications: []string{c.Source.Publication}, Protocol: protocolName,
+		Schema: rows, Register: p.registry.ID, Topic: topic, SchemaTopic: schemaTopic,
+		Topics: publisher.TopicOptions{NoCreate: !c.Topic.Create, Partitions: c.Topic.Partitions,
+			ReplicationFactor: c.Topic.ReplicationFactor, CleanupPolicy: c.Topic.CleanupPolicy, Config: c.Topic.Config},
+		PositionTopic: c.Kafka.PositionTopic, LedgerTopic: c.Kafka.LedgerTopic,
+		NoTombstones: !c.Tombstones, Skip: skippedOps(c), SkipUnchanged: c.SkipUnchanged,
+		Message: messageFilter(c.Messages), Context: c.ContextHeaders, Headers: staticHeaders(c.Headers),
+		Transactions: c.Transactions.Metadata, TransactionTopic: transactionTopic(c),
+		Heartbeat: c.Heartbeat.Interval, HeartbeatTopic: heartbeatTopic(c),
+		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
+		XMin: p.now.xmin, Stopping: p.stopped.Done(), MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
+	}
+	if c.Delivery == "at-least-once" {
+		o.Mode = publisher.AtLeastOnce
+	}
+	return o, nil
+}
+
+// skippedOps is the operations that are left out; not nil, which would mean the publisher's own default.
+func skippedOps(c Config) []schema.Op {
+	ops := []schema.Op{}
+	for _, op := range []schema.Op{schema.OpCreate, schema.OpUpdate, schema.OpDelete, schema.OpTruncate} {
+		if c.Skips(byte(op)) {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+// messageFilter says which logical messages are published.
+func messageFilter(c MessagesConfig) func(prefix string) bool {
+	return func(prefix string) bool {
+		return (len(c.Include) == 0 || matchAny(c.Include, prefix)) && !matchAny(c.Exclude, prefix)
+	}
+}
+
+// staticHeaders are the configured headers, in the order of their names.
+func staticHeaders(headers map[string]string) []kgo.RecordHeader {
+	var list []kgo.RecordHeader
+	for name, value := range headers {
+		list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Key < list[j].Key })
+	return list
+}
+
+func transactionTopic(c Config) string {
+	return c.Topic.Prefix + c.Topic.Delimiter + c.Transactions.Topic
+}
+
+func heartbeatTopic(c Config) string {
+	if c.Heartbeat.Topic != "" {
+		return c.Heartbeat.Topic
+	}
+	return c.Heartbeat.TopicPrefix + c.Topic.Delimiter + c.Topic.Prefix
+}
+
+// maySend says whether the server has answered recently enough for the slot to be still ours.
+func (p *pipeline) maySend() bool {
+	s := p.stream.Load().Status()
+	return s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout
+}
+
+// choose finds the captured tables and sees to it that the publication sends their changes.
+func (p *pipeline) choose(ctx context.Context) error {
+	selection, err := p.catalog.Tables(ctx, p.Config.Source.Select())
+	if err != nil {
+		return needsPerson{err}
+	}
+	for _, s := range selection.Skipped {
+		p.Log.Warn("relation not captured", "table", s.Name, "reason", s.Reason)
+	}
+	p.tables, p.captured = selection.Tables, map[decoder.TableName]bool{}
+	topics := map[string]string{}
+	for _, t := range p.tables {
+		p.captured[decoder.TableName{Namespace: t.Namespace, Name: t.Name}] = true
+		topic := p.options.Topic(t.Namespace, t.Name)
+		if first, taken := topics[topic]; taken {
+			return &publisher.CollisionError{Topic: topic, First: first, Second: t.String()}
+		}
+		topics[topic] = t.String()
+	}
+	conn, err := p.ordinary(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	return p.publication(ctx, conn)
+}
+
+// publication sees to the publication: made or extended where the configuration says so, verified always.
+func (p *pipeline) publication(ctx context.Context, conn *pgconn.PgConn) error {
+	c := p.Config.Source
+	o := publicationOptions(p.Config, p.tables)
+	if c.CreatePublication == "true" || c.CreatePublication == "filtered" || o.Scope != decoder.NamedTables || namedOnly(c) {
+		statements, err := decoder.EnsurePublication(ctx, conn, o)
+		if err != nil {
+			return needsPerson{err}
+		}
+		for _, sql := range statements {
+			p.Log.Info("publication changed", "sql", sql)
+		}
+	}
+	found, err := decoder.VerifyPublication(ctx, conn, o)
+	if err != nil {
+		return err
+	}
+	var blocking []decoder.Finding
+	for _, f := range found {
+		if f.Blocking && !(p.debezium() && f.Code == decoder.FindingNoIdentity) {
+			blocking = append(blocking, f)
+			continue
+		}
+		p.Log.Warn("publication", "finding", f.String())
+	}
+	if len(blocking) > 0 {
+		return needsPerson{&decoder.FindingsError{Doing: "verify the publication", Findings: blocking}}
+	}
+	return nil
+}
+
+func (p *pipeline) debezium() bool { return p.Config.Compatibility == "debezium" }
+
+// namedOnly says whether auto makes a publication: every table is named, none found by a pattern.
+func namedOnly(c SourceConfig) bool {
+	if c.CreatePublication != "auto" {
+		return false
+	}
+	for _, pattern := range c.Tables {
+		if !pattern.Exact() {
+			return false
+		}
+	}
+	return true
+}
+
+// publicationOptions says what the publication must send.
+func publicationOptions(c Config, tables []snapshot.Table) decoder.PublicationOptions {
+	o := decoder.PublicationOptions{
+		Name: c.Source.Publication, ViaRoot: c.Source.PublishViaRoot,
+		Operations: decoder.Operations{Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
+			Truncate: !c.Skips('t')},
+		Alter: c.Source.CreatePublication == "true" || c.Source.CreatePublication == "filtered",
+	}
+	switch c.Source.CreatePublication {
+	case "all_tables":
+		o.Scope = decoder.AllTables
+	case "no_tables":
+		o.Scope = decoder.NoTables
+	}
+	for _, t := range tables {
+		o.Tables = append(o.Tables, decoder.TableName{Namespace: t.Namespace, Name: t.Name})
+	}
+	return o
+}
+
+// catalogOptions says how the catalog is read. An existing publication says by itself whether partitions come under
+// their root.
+func (p *pipeline) catalogOptions(ctx context.Context) (snapshot.CatalogOptions, error) {
+	conn, err := p.ordinary(ctx)
+	if err != nil {
+		return snapshot.CatalogOptions{}, err
+	}
+	defer closeConn(conn)
+	publication, err := decoder.InspectPublication(ctx, conn, p.Config.Source.Publication)
+	if err != nil {
+		return snapshot.CatalogOptions{}, err
+	}
+	viaRoot := p.Config.Source.PublishViaRoot
+	if publication != nil {
+		viaRoot = publication.ViaRoot
+	}
+	o := catalogOptions(p.Config, viaRoot)
+	o.Logger = p.Log
+	return o, nil
+}
