@@ -157,6 +157,14 @@ func (p *pipeline) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if slot != nil && slot.Lost() && p.Config.Snapshot.Mode == "when_needed" {
+		p.Log.Warn("slot lost: making it anew and taking a new snapshot, as snapshot.mode says", "slot", slot.Name,
+			"lost after", slot.Confirmed)
+		if err := decoder.DropSlot(ctx, conn, slot.Name); err != nil {
+			return err
+		}
+		slot = nil
+	}
 	if slot == nil {
 		return p.create(ctx)
 	}
@@ -240,31 +248,40 @@ func (p *pipeline) waiting(blockers []decoder.Blocker) {
 func (p *pipeline) take(ctx context.Context) error {
 	p.options.Start = p.start()
 	p.options.Renew = p.created != nil // a position of the slot that is gone counts no more: create allowed it
-	stream := p.stream.Load()
-	err := stream.Hold(ctx, func(ctx context.Context) error {
-		pub, err := publisher.Open(ctx, p.options)
-		if err == nil {
-			p.pub.Store(pub)
-		}
-		return err
-	})
-	if err != nil {
+	if err := p.fence(ctx); err != nil {
 		return err
 	}
 	stored, found := p.pub.Load().Stored()
 	if !found {
 		return nil
 	}
-	err = stored.Verify(publisher.Server{
+	err := stored.Verify(publisher.Server{
 		Identity: p.identity(), Confirmed: p.slot.Confirmed, End: p.slot.ServerEnd, History: p.history,
 		Publications: []string{p.Config.Source.Publication}, Protocol: protocolName,
 	})
+	if err != nil && p.Config.Snapshot.Mode == "when_needed" {
+		p.Log.Warn("stored position of no use: taking a new snapshot, as snapshot.mode says", "err", err)
+		p.pub.Swap(nil).Close()
+		p.options.Renew = true
+		return p.fence(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	p.Log.Info("position read", "lsn", stored.Resume, "window", stored.Window, "written", stored.Written)
-	stream.SetResume(stored.Resume, stored.LastCommit)
+	p.stream.Load().SetResume(stored.Resume, stored.LastCommit)
 	return nil
+}
+
+// fence takes the producer id and reads the position, while the server is answered.
+func (p *pipeline) fence(ctx context.Context) error {
+	return p.stream.Load().Hold(ctx, func(ctx context.Context) error {
+		pub, err := publisher.Open(ctx, p.options)
+		if err == nil {
+			p.pub.Store(pub)
+		}
+		return err
+	})
 }
 
 // start is where the stream begins without a stored position.
