@@ -75,6 +75,8 @@ type Batch struct {
 	// durable; 0 when the batch ends inside a transaction and confirms nothing. A batch of a Confirm
 	// alone is a keepalive.
 	Confirm LSN
+	// Urgent says that the server waits for Confirm, as it does when it shuts down: store it without delay.
+	Urgent bool
 	// Progress is the snapshot's progress up to and including this batch as JSON, nil when it says nothing
 	// new. The publisher stores it with the position and reads nothing in it.
 	Progress []byte

@@ -199,6 +199,7 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		}
 		// A keepalive takes the road of data: it confirms only what was sent before it, once that is durable.
 		s.decoder.Keepalive(walEnd, s.batch)
+		s.batch.Urgent = s.pacer.storm(time.Now())
 		return false, until > 0 && !s.decoder.InTransaction() && walEnd >= until, nil
 	case len(body) == 0:
 		return false, false, fmt.Errorf("stream slot %s: an empty message", s.o.Slot)

@@ -109,6 +109,7 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 			err = e.batch(ctx, b)
 		case <-stopping:
 			e.stopping, stopping = true, nil
+			e.w.force = e.w.force || e.at.resume > e.handed
 		case <-idle.C:
 			// Only an advance without records waits for this: records hand themselves over.
 			e.w.force = e.w.force || e.at.resume > e.handed
@@ -124,9 +125,7 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 }
 
 // due says that the window should be delivered as soon as somebody takes it.
-func (e *encoder) due() bool {
-	return !e.open && (e.w.n > 0 || e.w.force || e.stopping && e.at.resume > e.handed)
-}
+func (e *encoder) due() bool { return !e.open && (e.w.n > 0 || e.w.force) }
 
 // seal writes into the window where it leads.
 func (e *encoder) seal() {
@@ -205,6 +204,7 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 		e.open = false
 	}
 	e.at.resume = max(e.at.resume, b.Confirm)
+	e.w.force = e.w.force || (e.stopping || b.Urgent) && e.at.resume > e.handed
 	if b.Progress != nil {
 		e.at.snapshot = bytes.Clone(b.Progress)
 		e.w.force = true

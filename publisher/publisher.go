@@ -22,6 +22,9 @@ const (
 	// concurrentBackoff is the pause while the broker still ends the transaction before. Kafka's client waits
 	// 20 ms by default, more than the broker needs.
 	concurrentBackoff = 2 * time.Millisecond
+	// metadataPause is how soon the client asks again for a topic that its broker did not know yet; its own 5 s would
+	// delay the first records of every new topic.
+	metadataPause = 100 * time.Millisecond
 	// abortTimeout bounds the tidying up after a window that was not delivered.
 	abortTimeout = 3 * time.Second
 )
@@ -112,6 +115,7 @@ func (p *Publisher) connect() error {
 		kgo.MaxBufferedRecords(math.MaxInt32),
 		// A topic just made may be unknown to its brokers for a while.
 		kgo.UnknownTopicRetries(10),
+		kgo.MetadataMinAge(metadataPause),
 		kgo.WithHooks(&hooks{metrics: p.o.Metrics}),
 	)
 	if p.o.Mode == ExactlyOnce {

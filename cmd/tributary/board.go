@@ -25,7 +25,8 @@ var states = []string{
 	stateStarting, statePreflight, stateStandby, stateSnapshot, stateStreaming, stateRetrying, stateFailed,
 }
 
-// status is what the pipeline says of itself: the body of /api/v1/status, and what `status` prints. LSNs are text
+// status is what the pipeline says of itself: the body of /api/v1/status, and what `status` prints. LSNs are
+// text
 // in Postgres's form, empty when unknown; times are UTC.
 type status struct {
 	Version  int           `json:"version"`
@@ -158,7 +159,8 @@ func newBoard(c Config) *board {
 	}}
 }
 
-// Feed tells the board whom to ask. The function starts from Base, and is called at any time from any goroutine
+// Feed tells the board whom to ask. The function starts from Base, and is called at any time from any
+// goroutine
 // until the next Feed. It also ends what Fail said.
 func (b *board) Feed(feed func() status) {
 	b.mu.Lock()
@@ -178,7 +180,8 @@ func (b *board) Fail(err error, retrying bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	code := exitCode(err)
-	b.failed = &statusError{Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code, Retrying: retrying}
+	b.failed = &statusError{Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code,
+		Retrying: retrying}
 }
 
 // Status asks for the present status.

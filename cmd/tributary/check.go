@@ -68,7 +68,8 @@ func (p *program) checkCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, part := range only {
 			if !isOneOf(part, checkParts) {
-				return usageError{fmt.Errorf("--only %q: want source, kafka or registry%s", part, didYouMean(part, checkParts))}
+				return usageError{fmt.Errorf("--only %q: want source, kafka or registry%s", part,
+					didYouMean(part, checkParts))}
 			}
 		}
 		config, err := flags.load()
@@ -187,5 +188,5 @@ func wrap(text string, width, indent int) string {
 		b.WriteString(word)
 		line += len([]rune(word))
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), " \n", "\n")
 }

@@ -38,7 +38,8 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	if !checkKafkaTLS(ctx, c, f) {
 		return
 	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(8*time.Second), kgo.DialTimeout(5*time.Second))...)
+	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(8*time.Second),
+		kgo.DialTimeout(5*time.Second))...)
 	if err != nil {
 		f.fail("settings", err.Error(), "")
 		return
@@ -55,14 +56,16 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 		checkReach(ctx, f, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)), "advertised.listeners of the broker")
 	}
 	if c.Topic.ReplicationFactor > len(meta.Brokers) {
-		f.fail("replicas", fmt.Sprintf("topic.replication_factor is %d, but there are %d brokers", c.Topic.ReplicationFactor, len(meta.Brokers)),
+		f.fail("replicas", fmt.Sprintf("topic.replication_factor is %d, but there are %d brokers",
+			c.Topic.ReplicationFactor, len(meta.Brokers)),
 			fmt.Sprintf("topic: {replication_factor: %d}", len(meta.Brokers)))
 	}
 	checkProducer(ctx, c, client, f)
 	checkTopics(ctx, c, admin, topics, f)
 }
 
-// checkKafkaTLS shakes hands by itself, since through the client a broker that speaks no TLS looks like a broken
+// checkKafkaTLS shakes hands by itself, since through the client a broker that speaks no TLS looks like a
+// broken
 // connection.
 func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 	if !c.Kafka.TLS.On(c.Kafka.Auth == "msk_iam") {
@@ -76,7 +79,8 @@ func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
 	conn, err := dialer.DialContext(ctx, "tcp", c.Kafka.Brokers[0])
 	if err != nil {
-		f.fail("tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+"   # its CA goes into kafka.tls.ca_file; "+
+		f.fail("tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+"   # its CA goes into "+
+			"kafka.tls.ca_file; "+
 			"without TLS: kafka: {tls: {enabled: false}}")
 		return false
 	}
@@ -103,7 +107,8 @@ func kafkaFix(c Config, err error) string {
 	return "kafka: {tls: {enabled: true}}   # or auth: plain, scram_sha_512, msk_iam, as the listener wants"
 }
 
-// checkProducer asks for a producer id, as the pipeline will, though under a name of its own: the pipeline's own
+// checkProducer asks for a producer id, as the pipeline will, though under a name of its own: the pipeline's
+// own
 // would throw out one that runs.
 func checkProducer(ctx context.Context, c Config, client *kgo.Client, f *findings) {
 	request := kmsg.NewPtrInitProducerIDRequest()
@@ -117,9 +122,11 @@ func checkProducer(ctx context.Context, c Config, client *kgo.Client, f *finding
 		err = kerr.ErrorForCode(response.ErrorCode)
 	}
 	switch {
-	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed),
+		errors.Is(err, kerr.ClusterAuthorizationFailed):
 		f.fail("producer", "writing "+c.Delivery+" is not allowed: "+err.Error(),
-			"kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe --transactional-id tributary/ "+
+			"kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe "+
+				"--transactional-id tributary/ "+
 				"--resource-pattern-type prefixed")
 	case err != nil:
 		f.fail("producer", "no producer id: "+err.Error(), "")
@@ -146,7 +153,8 @@ func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []str
 			f.fail("topic", name+": "+d.Err.Error(),
 				"kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe --topic "+name)
 		case c.Topic.Partitions > 0 && len(d.Partitions) != c.Topic.Partitions && isOneOf(name, tables):
-			f.warn("topic", fmt.Sprintf("%s has %d partitions, not topic.partitions: it stays as it is", name, len(d.Partitions)), "")
+			f.warn("topic", fmt.Sprintf("%s has %d partitions, not topic.partitions: it stays as it is", name,
+				len(d.Partitions)), "")
 		}
 	}
 	sort.Strings(missing)
@@ -176,7 +184,8 @@ func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []
 		creatable := 0
 		for _, r := range responses.Sorted() {
 			if r.Err != nil && !errors.Is(r.Err, kerr.TopicAlreadyExists) {
-				f.fail("topic", fmt.Sprintf("%s is missing and cannot be created: %s", r.Topic, r.Err), createLine(c, r.Topic))
+				f.fail("topic", fmt.Sprintf("%s is missing and cannot be created: %s", r.Topic, r.Err),
+					createLine(c, r.Topic))
 				continue
 			}
 			creatable++

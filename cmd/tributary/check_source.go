@@ -30,10 +30,12 @@ const factsQuery = `SELECT current_setting('server_version'), current_setting('w
 	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
 	(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
 	EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication'),
-	coalesce((SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = 'rds_replication'), false),
+	coalesce((SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles
+		WHERE rolname = 'rds_replication'), false),
 	pg_is_in_recovery(),
-	coalesce((SELECT 'pid ' || pid || ', open for ' || date_trunc('second', now() - xact_start)::text FROM pg_stat_activity
-		WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '1 minute' ORDER BY xact_start LIMIT 1), '')`
+	coalesce((SELECT 'pid ' || pid || ', open for ' || date_trunc('second', now() - xact_start)::text
+		FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '1 minute'
+		ORDER BY xact_start LIMIT 1), '')`
 
 // checkSource asks everything of the source, in the order of causes, and returns the topics of its tables.
 func checkSource(ctx context.Context, c Config, f *findings) []string {
@@ -53,9 +55,9 @@ func checkSource(ctx context.Context, c Config, f *findings) []string {
 	}
 	f.ok("connection", fmt.Sprintf("PostgreSQL %s as %s", facts.version, facts.role))
 	checkServer(c, facts, f)
-	checkReplication(ctx, c, f)
+	checkReplication(ctx, c, facts, f)
 	checkSlot(ctx, c, conn, facts, f)
-	return checkTables(ctx, c, conn, f)
+	return checkTables(ctx, c, conn, facts, f)
 }
 
 // checkReach tells a wrong name, an unreachable port and a refusal apart.
@@ -99,11 +101,14 @@ func connectFix(c Config, err error) string {
 	var auth *decoder.AuthError
 	switch {
 	case errors.As(err, &auth) && c.Source.PasswordFrom != "":
-		return "the password comes from " + string(c.Source.PasswordFrom) + ": psql with it, or ALTER ROLE ... PASSWORD ..."
+		return "the password comes from " + string(c.Source.PasswordFrom) +
+			": psql with it, or ALTER ROLE ... PASSWORD ..."
 	case errors.As(err, &auth):
 		return "export PGPASSWORD=...; tributary check --source-password-from env:PGPASSWORD"
-	case strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "tls") || strings.Contains(err.Error(), "TLS"):
-		return "add sslrootcert=FILE to source.url (on RDS the bundle global-bundle.pem), or sslmode=disable on a server without TLS"
+	case strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "tls") ||
+		strings.Contains(err.Error(), "TLS"):
+		return "add sslrootcert=FILE to source.url (on RDS the bundle global-bundle.pem), or sslmode=disable on " +
+			"a server without TLS"
 	case strings.Contains(err.Error(), "3D000"):
 		return "psql -l   # which databases there are; source.url names one"
 	}
@@ -139,14 +144,15 @@ func checkServer(c Config, s serverFacts, f *findings) {
 		f.fail("wal_level", s.walLevel+": the server writes no logical changes",
 			"ALTER SYSTEM SET wal_level = logical;   -- then restart the server")
 	}
-	role := `"` + strings.ReplaceAll(s.role, `"`, `""`) + `"`
+	role := quotedName(s.role)
 	switch {
 	case s.replicates:
 		f.ok("role", s.role+" may replicate")
 	case s.isRDS:
 		f.fail("role", s.role+" is no member of rds_replication", "GRANT rds_replication TO "+role+";")
 	default:
-		f.fail("role", s.role+" has not the attribute REPLICATION", "ALTER ROLE "+role+" REPLICATION;   -- as a superuser")
+		f.fail("role", s.role+" has not the attribute REPLICATION",
+			"ALTER ROLE "+role+" REPLICATION;   -- as a superuser")
 	}
 	if s.standby {
 		f.warn("server", "is a standby: slots there need PostgreSQL 16, and end when a conflict removes them",
@@ -157,18 +163,24 @@ func checkServer(c Config, s serverFacts, f *findings) {
 			fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d;   -- then restart the server", s.senders+5))
 	}
 	if s.walKeep == "-1" {
-		f.warn("wal kept", "max_slot_wal_keep_size is -1: while tributary is stopped, the slot may fill the server's disk",
+		f.warn("wal kept", "max_slot_wal_keep_size is -1: while tributary is stopped, the slot may fill the "+
+			"server's disk",
 			"ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();   -- what the disk can spare")
 	}
 }
 
 // checkReplication opens what poolers and pg_hba.conf refuse although ordinary sessions work.
-func checkReplication(ctx context.Context, c Config, f *findings) {
+func checkReplication(ctx context.Context, c Config, s serverFacts, f *findings) {
+	if !s.replicates {
+		f.add(levelSkip, "replication", "needs the attribute first", "")
+		return
+	}
 	o := sourceOptions(c)
 	o.Replication = true
 	conn, err := decoder.Connect(ctx, o)
 	if err != nil {
-		f.fail("replication", err.Error(), "put source.url at the server itself, not at a pooler; or in pg_hba.conf: "+
+		f.fail("replication", err.Error(), "put source.url at the server itself, not at a pooler; or in "+
+			"pg_hba.conf: "+
 			"hostssl "+sourceDatabase(c.Source.URL)+" ROLE ADDRESS scram-sha-256")
 		return
 	}
@@ -204,13 +216,17 @@ func checkSlot(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts
 		f.fail("slot", err.Error(), slotFix(c, slot))
 		return
 	}
-	text := fmt.Sprintf("%s at %s, %s of WAL retained, %s", slot.Name, slot.Confirmed, size(slot.RetainedBytes), slot.Status)
+	text := fmt.Sprintf("%s at %s, %s of WAL retained, %s", slot.Name, slot.Confirmed, size(slot.RetainedBytes),
+		slot.Status)
 	switch {
 	case slot.Active:
-		f.add(levelWarn, "slot", fmt.Sprintf("%s is in use by pid %d: run stands by until it is free", slot.Name, slot.ActivePID),
-			fmt.Sprintf("SELECT application_name, client_addr, backend_start FROM pg_stat_activity WHERE pid = %d;", slot.ActivePID))
+		f.add(levelWarn, "slot", fmt.Sprintf("%s is in use by pid %d: run stands by until it is free", slot.Name,
+			slot.ActivePID),
+			fmt.Sprintf("SELECT application_name, client_addr, backend_start FROM pg_stat_activity WHERE pid = %d;",
+				slot.ActivePID))
 	case slot.Status == "unreserved":
-		f.warn("slot", text+": its WAL may go at the next checkpoint", "tributary run   # soon, or raise max_slot_wal_keep_size")
+		f.warn("slot", text+": its WAL may go at the next checkpoint",
+			"tributary run   # soon, or raise max_slot_wal_keep_size")
 	default:
 		f.ok("slot", text)
 	}
@@ -218,14 +234,16 @@ func checkSlot(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts
 
 func slotFix(c Config, slot *decoder.Slot) string {
 	if slot.Lost() {
-		return fmt.Sprintf("SELECT pg_drop_replication_slot('%s');   -- then run takes a new snapshot: what was changed since %s "+
+		return fmt.Sprintf("SELECT pg_drop_replication_slot('%s');   -- then run takes a new snapshot: what was "+
+			"changed since %s "+
 			"and deleted since is not in any stream", slot.Name, slot.Confirmed)
 	}
-	return "tributary check --source-slot " + textOr(identifier(c.Topic.Prefix), "tributary") + "_2   # another name"
+	return "tributary check --source-slot " + textOr(identifier(c.Topic.Prefix), "tributary") +
+		"_2   # another name"
 }
 
 // checkTables asks about the tables and the publication and returns the tables' topics.
-func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings) []string {
+func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts, f *findings) []string {
 	publication, err := decoder.InspectPublication(ctx, conn, c.Source.Publication)
 	if err != nil {
 		f.fail("publication", err.Error(), "")
@@ -247,26 +265,29 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 		return nil
 	}
 	if len(selection.Tables) == 0 {
-		f.fail("tables", "no table matches source.tables", `\dt *.*   -- in psql; source.tables names them as schema.table`)
+		f.fail("tables", "no table matches source.tables",
+			`\dt *.*   -- in psql; source.tables names them as schema.table`)
 		return nil
 	}
-	for _, s := range selection.Skipped {
-		f.add(levelInfo, s.Name, "not captured: "+s.Reason, "")
+	for _, skipped := range selection.Skipped {
+		f.add(levelInfo, skipped.Name, "not captured: "+skipped.Reason, "")
 	}
 	names := make([]decoder.TableName, len(selection.Tables))
 	for i, t := range selection.Tables {
 		names[i] = decoder.TableName{Namespace: t.Namespace, Name: t.Name}
 	}
 	checkPublication(ctx, c, conn, publication, names, viaRoot, f)
-	return checkEach(c, selection.Tables, f)
+	return checkEach(c, selection.Tables, quotedName(s.role), f)
 }
 
 func checkPublication(
-	ctx context.Context, c Config, conn *pgconn.PgConn, existing *decoder.Publication, tables []decoder.TableName, viaRoot bool, f *findings,
+	ctx context.Context, c Config, conn *pgconn.PgConn, existing *decoder.Publication,
+	tables []decoder.TableName, viaRoot bool, f *findings,
 ) {
 	found, err := decoder.VerifyPublication(ctx, conn, decoder.PublicationOptions{
 		Name: c.Source.Publication, Tables: tables, ViaRoot: viaRoot,
-		Operations: decoder.Operations{Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'), Truncate: !c.Skips('t')},
+		Operations: decoder.Operations{Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
+			Truncate: !c.Skips('t')},
 	})
 	if err != nil {
 		f.fail("publication", err.Error(), "")
@@ -277,7 +298,8 @@ func checkPublication(
 		level := levelInfo
 		switch {
 		case finding.Code == decoder.FindingPublicationMissing && c.Source.CreatePublication != "false":
-			f.add(levelInfo, "publication", c.Source.Publication+" does not exist yet: run creates it if the role owns the tables", finding.Fix)
+			f.add(levelInfo, "publication", c.Source.Publication+" does not exist yet: run creates it if the role "+
+				"owns the tables", finding.Fix)
 			blocked = true
 			continue
 		case finding.Blocking:
@@ -286,12 +308,13 @@ func checkPublication(
 		f.add(level, "publication", finding.Text, finding.Fix)
 	}
 	if !blocked && existing != nil {
-		f.ok("publication", fmt.Sprintf("%s publishes %s of %s", c.Source.Publication, existing.Operations, count(len(tables), "table")))
+		f.ok("publication", fmt.Sprintf("%s publishes %s of %s", c.Source.Publication, existing.Operations,
+			count(len(tables), "table")))
 	}
 }
 
 // checkEach asks what is to be said of single tables.
-func checkEach(c Config, tables []snapshot.Table, f *findings) []string {
+func checkEach(c Config, tables []snapshot.Table, role string, f *findings) []string {
 	topicOf, _ := topicNames(c)
 	owner := map[string]string{}
 	var topics []string
@@ -306,10 +329,12 @@ func checkEach(c Config, tables []snapshot.Table, f *findings) []string {
 		topics = append(topics, topic)
 		if !t.Selectable && c.Snapshot.Mode != "no_data" {
 			f.fail(t.String(), "the role may not read it, as the snapshot must",
-				fmt.Sprintf("GRANT SELECT ON %s TO CURRENT_ROLE_NAME;", sqlName(quoted)))
+				fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %s;",
+					quotedName(t.Namespace), role, sqlName(quoted), role))
 		}
 		if t.RLS {
-			f.fail(t.String(), "row security would hide rows from the snapshot", "ALTER ROLE ROLE_NAME BYPASSRLS;   -- as a superuser")
+			f.fail(t.String(), "row security would hide rows from the snapshot",
+				"ALTER ROLE "+role+" BYPASSRLS;   -- as a superuser")
 		}
 		if !t.HasKey() {
 			f.warn(t.String(), "has no key: its records have none, and a crash in its snapshot reads it again",
@@ -318,7 +343,8 @@ func checkEach(c Config, tables []snapshot.Table, f *findings) []string {
 	}
 	f.ok("tables", fmt.Sprintf("%s captured", count(len(tables), "table")))
 	if !c.Skips('t') && c.Topic.Partitions > 1 {
-		f.warn("truncate", fmt.Sprintf("a truncate's record has no key, so among %d partitions it has no order against the rows",
+		f.warn("truncate", fmt.Sprintf("a truncate's record has no key, so among %d partitions it has no order "+
+			"against the rows",
 			c.Topic.Partitions), "topic: {partitions: 1}   # or skipped_operations: [t]")
 	}
 	return topics
@@ -334,7 +360,7 @@ func mergedByRoute(c Config, topic string) bool {
 	return false
 }
 
-func sqlName(t decoder.TableName) string {
-	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
-	return quote(t.Namespace) + "." + quote(t.Name)
-}
+func sqlName(t decoder.TableName) string { return quotedName(t.Namespace) + "." + quotedName(t.Name) }
+
+// quotedName quotes a name for SQL that a person pastes.
+func quotedName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

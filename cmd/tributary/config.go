@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Config is everything that a person may set, under the names that the file uses. The comment above a field is
+// Config is everything that a person may set, under the names that the file uses. The comment above a field
+// is
 // its help: `config schema`, `config print` and every --help read it from this file. run.go turns a Config
 // into the options of the packages; no other package sees it.
 type Config struct {
@@ -18,7 +19,7 @@ type Config struct {
 	SchemaRegistry RegistryConfig `yaml:"schema_registry"`
 	Topic          TopicConfig    `yaml:"topic"`
 	// Whether a restart may repeat records: never to a read_committed consumer, or a suffix of the log.
-	Delivery string `yaml:"delivery" enum:"exactly-once,at-least-once"`
+	Delivery string `yaml:"delivery" in:"exactly-once,at-least-once"`
 	// A null value after each delete, so that compaction forgets the key.
 	Tombstones bool `yaml:"tombstones"`
 	// Operations that are not published: c, u, d, t, or none to publish all of them.
@@ -35,12 +36,12 @@ type Config struct {
 	Transactions   TransactionConfig `yaml:"transactions"`
 	Heartbeat      HeartbeatConfig   `yaml:"heartbeat"`
 	// A value that the schema cannot carry: stop and name it, or write null where the column allows null.
-	Unrepresentable string `yaml:"unrepresentable" enum:"stop,null"`
+	Unrepresentable string `yaml:"unrepresentable" in:"stop,null"`
 	// Whose bytes to write where the two differ: native tells the truth, debezium repeats what
 	// Debezium 3.6.1 writes, lost values included. --from-debezium sets debezium.
-	Compatibility string `yaml:"compatibility" enum:"native,debezium"`
+	Compatibility string `yaml:"compatibility" in:"native,debezium"`
 	// In a state that needs a person: exit 4, or stay up with /readyz at 503 so that the reason can be read.
-	OnFailure string     `yaml:"on_failure" enum:"exit,stay"`
+	OnFailure string     `yaml:"on_failure" in:"exit,stay"`
 	HTTP      HTTPConfig `yaml:"http"`
 	Log       LogConfig  `yaml:"log"`
 
@@ -66,7 +67,7 @@ type SourceConfig struct {
 	// The publication; by default tributary_ and topic.prefix, every odd character an underscore.
 	Publication string `yaml:"publication"`
 	// Create the publication when it is missing: auto does for tables that are named and that the role owns.
-	CreatePublication string `yaml:"create_publication" enum:"auto,true,false,filtered,all_tables,no_tables"`
+	CreatePublication string `yaml:"create_publication" in:"auto,true,false,filtered,all_tables,no_tables"`
 	// Publish changes of partitions under their root; only when tributary creates the publication.
 	PublishViaRoot bool `yaml:"publish_via_root"`
 	// The replication slot; by default tributary_ and topic.prefix, every odd character an underscore.
@@ -102,7 +103,7 @@ type IdentityRule struct {
 // SnapshotConfig is how the rows that were there before are read.
 type SnapshotConfig struct {
 	// When rows are read: once, at each start, once and then stop, never, or again when the log has a gap.
-	Mode string `yaml:"mode" enum:"initial,always,initial_only,no_data,when_needed"`
+	Mode string `yaml:"mode" in:"initial,always,initial_only,no_data,when_needed"`
 	// Connections that read tables at a time.
 	Workers int `yaml:"workers"`
 	// Tables of more rows are read in key order, so that a crash repeats none of their rows.
@@ -121,7 +122,7 @@ type KafkaConfig struct {
 	Brokers []string  `yaml:"brokers" required:"true"`
 	TLS     TLSConfig `yaml:"tls"`
 	// How to log in.
-	Auth string `yaml:"auth" enum:"none,plain,scram_sha_256,scram_sha_512,msk_iam"`
+	Auth string `yaml:"auth" in:"none,plain,scram_sha_256,scram_sha_512,msk_iam"`
 	// The user of plain and scram.
 	User string `yaml:"user"`
 	// Where the password is read at each connect: file:PATH or env:NAME.
@@ -129,7 +130,7 @@ type KafkaConfig struct {
 	// Names this client in the brokers' logs and quotas.
 	ClientID string `yaml:"client_id"`
 	// Compression of record batches.
-	Compression string `yaml:"compression" enum:"none,gzip,snappy,lz4,zstd"`
+	Compression string `yaml:"compression" in:"none,gzip,snappy,lz4,zstd"`
 	// The compacted topic of stored positions; several pipelines may share it.
 	PositionTopic string `yaml:"position_topic"`
 	// The topic with one record for each delivery window: counts, hashes, LSN ranges.
@@ -145,7 +146,7 @@ type KafkaConfig struct {
 // TLSConfig is one side's TLS settings.
 type TLSConfig struct {
 	// Whether to use TLS: auto does when another key here is set, for msk_iam, and for an https URL.
-	Enabled string `yaml:"enabled" enum:"auto,true,false"`
+	Enabled string `yaml:"enabled" in:"auto,true,false"`
 	// A PEM file of authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file"`
 	// A PEM file with the client's certificate.
@@ -192,7 +193,7 @@ type TopicConfig struct {
 	// Replication factor of a topic that is created; 0 is the broker's default.
 	ReplicationFactor int `yaml:"replication_factor"`
 	// cleanup.policy of a table's topic that is created; empty is the broker's default.
-	CleanupPolicy string `yaml:"cleanup_policy" enum:",delete,compact,compact\\,delete"`
+	CleanupPolicy string `yaml:"cleanup_policy" in:",delete,compact,compact\\,delete"`
 	// More settings of a topic that is created, by Kafka's names.
 	Config map[string]string `yaml:"config"`
 	// Other names for topics, tried in order, each on the name that the one before left.
@@ -228,7 +229,7 @@ type ColumnRule struct {
 	// The columns, as patterns on schema.table.column.
 	Columns []Pattern `yaml:"columns" required:"true"`
 	// mask, truncate or hash.
-	Action string `yaml:"action" enum:"mask,truncate,hash" required:"true"`
+	Action string `yaml:"action" in:"mask,truncate,hash" required:"true"`
 	// mask: how many asterisks; truncate: how many characters stay.
 	Length int `yaml:"length"`
 	// hash: the digest by its Java name, such as SHA-256.
@@ -242,19 +243,19 @@ type ColumnRule struct {
 // FormatConfig is how keys and values are written.
 type FormatConfig struct {
 	// The form of record keys.
-	Key string `yaml:"key" enum:"avro,json,json_schema"`
+	Key string `yaml:"key" in:"avro,json,json_schema"`
 	// The form of record values.
-	Value string `yaml:"value" enum:"avro,json,json_schema"`
+	Value string `yaml:"value" in:"avro,json,json_schema"`
 	// numeric and money: exact bytes, text, or floating point with its loss.
-	Decimal string `yaml:"decimal" enum:"precise,string,double"`
+	Decimal string `yaml:"decimal" in:"precise,string,double"`
 	// date, time and timestamp.
-	Time string `yaml:"time" enum:"adaptive,adaptive_time_microseconds,connect,isostring,microseconds,nanoseconds"`
+	Time string `yaml:"time" in:"adaptive,adaptive_time_microseconds,connect,isostring,microseconds,nanoseconds"`
 	// interval: microseconds with months of 30.4375 days, or ISO 8601 text.
-	Interval string `yaml:"interval" enum:"numeric,string"`
+	Interval string `yaml:"interval" in:"numeric,string"`
 	// hstore: JSON text or a map.
-	Hstore string `yaml:"hstore" enum:"json,map"`
+	Hstore string `yaml:"hstore" in:"json,map"`
 	// bytea.
-	Binary string `yaml:"binary" enum:"bytes,base64,base64_url_safe,hex"`
+	Binary string `yaml:"binary" in:"bytes,base64,base64_url_safe,hex"`
 	// Digits after the point of money under decimal: precise.
 	MoneyFractionDigits int `yaml:"money_fraction_digits"`
 	// Write columns of types without a form of their own as bytes, instead of leaving them out.
@@ -262,9 +263,9 @@ type FormatConfig struct {
 	// What stands for a large value that an update did not touch; hex: before hexadecimal bytes.
 	UnavailableValuePlaceholder string `yaml:"unavailable_value_placeholder"`
 	// Characters that Avro does not allow in schema names.
-	SchemaNames string `yaml:"schema_names" enum:"none,avro,avro_unicode"`
+	SchemaNames string `yaml:"schema_names" in:"none,avro,avro_unicode"`
 	// Characters that Avro does not allow in field names; with Avro none is avro.
-	FieldNames string `yaml:"field_names" enum:"none,avro,avro_unicode"`
+	FieldNames string `yaml:"field_names" in:"none,avro,avro_unicode"`
 	// Tell the comments of tables and columns in the schema.
 	Comments bool `yaml:"comments"`
 	// Write NULL as NULL in columns that have a default, where compatibility: debezium writes the default.
@@ -308,17 +309,18 @@ type HTTPConfig struct {
 // LogConfig is the log.
 type LogConfig struct {
 	// The least level that is logged.
-	Level string `yaml:"level" enum:"debug,info,warn,error"`
+	Level string `yaml:"level" in:"debug,info,warn,error"`
 	// auto is text on a terminal and JSON elsewhere.
-	Format string `yaml:"format" enum:"auto,text,json"`
+	Format string `yaml:"format" in:"auto,text,json"`
 }
 
 // defaultConfig is what holds where nobody says otherwise. Slot, publication and pipeline follow from
 // topic.prefix and are filled in by load.
 func defaultConfig() Config {
 	return Config{
-		Source:   SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20},
-		Snapshot: SnapshotConfig{Mode: "initial", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second, Pause: time.Second},
+		Source: SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20},
+		Snapshot: SnapshotConfig{Mode: "initial", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,
+			Pause: time.Second},
 		Kafka: KafkaConfig{
 			TLS: TLSConfig{Enabled: "auto"}, Auth: "none", ClientID: "tributary", Compression: "lz4",
 			PositionTopic: "tributary.positions", LedgerTopic: "tributary.ledger",
@@ -407,7 +409,8 @@ func (c Config) Skips(op byte) bool {
 	return false
 }
 
-// NeedsRegistry reports whether keys or values are Avro; the JSON forms carry or omit their schema themselves.
+// NeedsRegistry reports whether keys or values are Avro; the JSON forms carry or omit their schema
+// themselves.
 func (c Config) NeedsRegistry() bool { return c.Format.Key == "avro" || c.Format.Value == "avro" }
 
 // On reports whether TLS is to be used; wanted says whether the other settings ask for it.

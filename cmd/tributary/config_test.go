@@ -51,7 +51,8 @@ func TestGoodConfigurations(t *testing.T) {
 	}
 }
 
-// equalConfigs compares by text where patterns are: two compilations of one expression are not the same value.
+// equalConfigs compares by text where patterns are: two compilations of one expression are not the same
+// value.
 func equalConfigs(a, b Config) bool {
 	for _, k := range configKeys() {
 		x, y := reflect.ValueOf(a).FieldByIndex(k.index), reflect.ValueOf(b).FieldByIndex(k.index)
@@ -154,7 +155,8 @@ func TestPrecedence(t *testing.T) {
 	if got := c.origins["delivery"].String(); got != "file testdata/short.good.yaml:5" {
 		t.Errorf("delivery is from %q", got)
 	}
-	if len(c.notes) != 1 || !strings.Contains(c.notes[0], "TRIBUTARY_SOURCE_URK is not known: did you mean TRIBUTARY_SOURCE_URL?") {
+	if len(c.notes) != 1 || !strings.Contains(c.notes[0],
+		"TRIBUTARY_SOURCE_URK is not known: did you mean TRIBUTARY_SOURCE_URL?") {
 		t.Errorf("notes %q", c.notes)
 	}
 	o.Environ = append(o.Environ, "TRIBUTARY_SNAPSHOT_WORKERS=several", "TRIBUTARY_TOMBSTONES=yes")
@@ -192,7 +194,8 @@ func TestKeys(t *testing.T) {
 // TestEveryKeyCanBeSet gives each key a value through its variable, so that no type is forgotten.
 func TestEveryKeyCanBeSet(t *testing.T) {
 	for _, k := range configKeys() {
-		text := map[reflect.Kind]string{reflect.Bool: "false", reflect.Int: "1", reflect.Int64: "1", reflect.String: "x"}[k.typ.Kind()]
+		text := map[reflect.Kind]string{reflect.Bool: "false", reflect.Int: "1", reflect.Int64: "1",
+			reflect.String: "x"}[k.typ.Kind()]
 		switch {
 		case k.enum != nil:
 			text = k.enum[len(k.enum)-1]
@@ -224,7 +227,8 @@ func TestInterpolate(t *testing.T) {
 		{"/a$/", "/a$/", ""},
 	} {
 		got, err := interpolate(test.in, environ)
-		if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+		if got != test.want || (err == nil) != (test.err == "") || err != nil &&
+			!strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: got %q, %v", test.in, got, err)
 		}
 	}

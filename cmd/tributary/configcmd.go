@@ -21,13 +21,15 @@ func (p *program) configCommand() *cobra.Command {
 			"  tributary config convert connector.json > tributary.yaml",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q for config%s", args[0], didYouMean(args[0], commandNames(cmd)))}
+				return usageError{fmt.Errorf("unknown command %q for config%s", args[0],
+					didYouMean(args[0], commandNames(cmd)))}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.configPrintCommand(), p.configValidateCommand(), p.configSchemaCommand(), p.configConvertCommand())
+	cmd.AddCommand(p.configPrintCommand(), p.configValidateCommand(), p.configSchemaCommand(),
+		p.configConvertCommand())
 	return cmd
 }
 
@@ -154,7 +156,8 @@ func writeConverted(w io.Writer, file string, c Config) error {
 	if c.SchemaRegistry.inline != "" {
 		missing = append(missing, "schema_registry.password_from")
 	}
-	fmt.Fprintf(w, "# From %s by tributary config convert.\n# To be added: %s.\n", file, strings.Join(missing, ", "))
+	fmt.Fprintf(w, "# From %s by tributary config convert.\n# To be added: %s.\n", file,
+		strings.Join(missing, ", "))
 	if err := writeYAML(w, c, yamlOptions{changedOnly: true, portable: true}); err != nil {
 		return err
 	}
@@ -259,7 +262,8 @@ func yamlText(v reflect.Value, portable bool) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// quoteYAML writes a text as a double-quoted YAML scalar, which JSON's form is. In a file to run with, a dollar
+// quoteYAML writes a text as a double-quoted YAML scalar, which JSON's form is. In a file to run with, a
+// dollar
 // sign is doubled so that nothing is filled in.
 func quoteYAML(text string, portable bool) string {
 	if portable {
@@ -289,7 +293,8 @@ type jsonSchema struct {
 	Required    []string               `json:"required,omitempty"`
 }
 
-// configSchema is the JSON Schema of the file. Nothing is required of the file itself: the environment may give
+// configSchema is the JSON Schema of the file. Nothing is required of the file itself: the environment may
+// give
 // it.
 func configSchema() *jsonSchema {
 	s := structSchema(reflect.TypeFor[Config](), reflect.ValueOf(defaultConfig()), fieldHelp(), false)
@@ -326,7 +331,8 @@ func fieldSchema(t reflect.Type, value reflect.Value, enum []string, help map[st
 	case section(t):
 		return structSchema(t, value, help, !value.IsValid())
 	case t.Kind() == reflect.Slice:
-		return withDefault(&jsonSchema{Type: "array", Items: fieldSchema(t.Elem(), reflect.Value{}, nil, help)}, value)
+		return withDefault(&jsonSchema{Type: "array", Items: fieldSchema(t.Elem(), reflect.Value{}, nil, help)},
+			value)
 	case t.Kind() == reflect.Map:
 		return &jsonSchema{Type: "object"}
 	case t == reflect.TypeFor[Bytes]():

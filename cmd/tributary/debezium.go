@@ -55,14 +55,16 @@ type connector struct {
 	wrote      string // the key that it has set
 }
 
-// loadDebezium reads a connector's JSON, the bare map or {"name", "config"}, into the configuration: Debezium's
+// loadDebezium reads a connector's JSON, the bare map or {"name", "config"}, into the configuration:
+// Debezium's
 // defaults first, then every property by its rule.
 func (l *loader) loadDebezium(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return usageError{fmt.Errorf("read connector configuration: %w", err)}
 	}
-	d := &connector{l: l, file: path, properties: map[string]string{}, lines: map[string]int{}, query: url.Values{}}
+	d := &connector{l: l, file: path, properties: map[string]string{}, lines: map[string]int{},
+		query: url.Values{}}
 	if err := d.read(text); err != nil {
 		return usageError{fmt.Errorf("read connector configuration %s: %w", path, err)}
 	}
@@ -127,7 +129,8 @@ func (d *connector) read(text []byte) error {
 func jsonError(text []byte, err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("line %d: not JSON: %w", 1+bytes.Count(text[:min(int(syntax.Offset), len(text))], []byte("\n")), err)
+		return fmt.Errorf("line %d: not JSON: %w", 1+bytes.Count(text[:min(int(syntax.Offset), len(text))],
+			[]byte("\n")), err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return errors.New("not JSON: it ends too early")
@@ -144,7 +147,8 @@ func (d *connector) defaults() {
 	c.Source.Tables = []Pattern{everything()}
 	d.source = url.URL{Scheme: "postgres"}
 	d.query.Set("sslmode", "prefer")
-	for _, path := range []string{"compatibility", "source.slot", "source.publication", "source.create_publication", "source.tables"} {
+	for _, path := range []string{"compatibility", "source.slot", "source.publication",
+		"source.create_publication", "source.tables"} {
 		d.l.note(path, origin{"debezium", "default"})
 	}
 }
@@ -173,7 +177,8 @@ func (d *connector) decide(name string) {
 		}
 		d.refuse(name, "not a property of Debezium's PostgreSQL connector 3.6.1"+didYouMean(name, known))
 	case strings.Contains(value, "${") && r.verdict == mapped && !d.provided(name, value):
-		d.refuse(name, "a reference to a Connect config provider, which only Connect can read: give the value itself, "+
+		d.refuse(name, "a reference to a Connect config provider, which only Connect can read: give the value "+
+			"itself, "+
 			"or for a password ${env:NAME}, --source-password-from or --schema-registry-password-from")
 	case r.verdict == mapped:
 		d.applyRule(name, value, r)
@@ -287,12 +292,15 @@ func (d *connector) finish() {
 	c.Source.URL = URL(d.source.String())
 	d.l.note("source.url", origin{"debezium", "database.*"})
 	d.transforms()
-	if c.Format.Key == "avro" && d.properties["key.converter"] == "" || c.Format.Value == "avro" && d.properties["value.converter"] == "" {
-		c.notes = append(c.notes, "the connector's JSON names no key.converter or value.converter, and the worker's "+
+	if c.Format.Key == "avro" && d.properties["key.converter"] == "" || c.Format.Value == "avro" &&
+		d.properties["value.converter"] == "" {
+		c.notes = append(c.notes, "the connector's JSON names no key.converter or value.converter, and the "+
+			"worker's "+
 			"defaults are not known here: Avro is written")
 	}
 	if plugin := d.properties["plugin.name"]; plugin == "" {
-		c.notes = append(c.notes, "the connector's JSON has no plugin.name, so Debezium's slot would be one of decoderbufs: "+
+		c.notes = append(c.notes, "the connector's JSON has no plugin.name, so Debezium's slot would be one of "+
+			"decoderbufs: "+
 			"tributary reads pgoutput only")
 	}
 }

@@ -58,7 +58,8 @@ func inURL(name string) func(*connector, string) error {
 }
 
 func (d *connector) autocreate(value string) error {
-	to := map[string]string{"all_tables": "all_tables", "disabled": "false", "filtered": "filtered", "no_tables": "no_tables"}[strings.ToLower(value)]
+	to := map[string]string{"all_tables": "all_tables", "disabled": "false", "filtered": "filtered",
+		"no_tables": "no_tables"}[strings.ToLower(value)]
 	if to == "" {
 		return fmt.Errorf("%q is not one of all_tables, disabled, filtered, no_tables", value)
 	}
@@ -103,7 +104,8 @@ func (d *connector) keyColumns(value string) error {
 		if err != nil {
 			return err
 		}
-		d.l.config.Source.KeyColumns = append(d.l.config.Source.KeyColumns, KeyColumns{table, splitList(entry[at+1:], true)})
+		d.l.config.Source.KeyColumns = append(d.l.config.Source.KeyColumns,
+			KeyColumns{table, splitList(entry[at+1:], true)})
 	}
 	d.note("source.key_columns")
 	return nil
@@ -156,7 +158,8 @@ func (d *connector) columnRule(value string) error {
 			r.Version = 2
 		}
 	} else {
-		return errors.New("want column.truncate.to.N.chars, column.mask.with.N.chars or column.mask.hash.ALGORITHM.with.salt.SALT")
+		return errors.New("want column.truncate.to.N.chars, column.mask.with.N.chars or " +
+			"column.mask.hash.ALGORITHM.with.salt.SALT")
 	}
 	var err error
 	if r.Columns, err = javaPatterns(value); err != nil {

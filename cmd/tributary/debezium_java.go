@@ -34,11 +34,13 @@ func javaPattern(expression, before, after string) (Pattern, error) {
 	return p, nil
 }
 
-// javaOnly finds what RE2 accepts but understands otherwise: classes inside of classes, and back references of
+// javaOnly finds what RE2 accepts but understands otherwise: classes inside of classes, and back references
+// of
 // two digits, which RE2 takes for octal characters.
 func javaOnly(expression string) error {
 	refuse := func(what string) error {
-		return fmt.Errorf("regular expression %s: %s works in Java only: list the names, or write the expression without it",
+		return fmt.Errorf("regular expression %s: %s works in Java only: list the names, or write the "+
+			"expression without it",
 			expression, what)
 	}
 	inClass := false
@@ -83,7 +85,8 @@ func notRE2(expression string, err error) error {
 		{"?+", "a possessive quantifier"}, {"}+", "a possessive quantifier"},
 	} {
 		if strings.Contains(expression, known.part) {
-			return fmt.Errorf("%s (%s) works in Java only: list the names, or use an exclude list beside an include list",
+			return fmt.Errorf("%s (%s) works in Java only: list the names, or use an exclude list beside an "+
+				"include list",
 				known.what, known.part)
 		}
 	}
@@ -94,7 +97,8 @@ func notRE2(expression string, err error) error {
 	return err
 }
 
-// javaReplacement makes a replacement of Java's form ($1, ${name}, a backslash before what stands for itself) one
+// javaReplacement makes a replacement of Java's form ($1, ${name}, a backslash before what stands for
+// itself) one
 // of Go's, where $1x would be the group "1x".
 func javaReplacement(text string) string {
 	var b strings.Builder

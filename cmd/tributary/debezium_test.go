@@ -14,10 +14,13 @@ import (
 var connectorJSON = map[string]string{
 	"connector.class":   "io.debezium.connector.postgresql.PostgresConnector",
 	"plugin.name":       "pgoutput",
-	"database.hostname": "db.example", "database.user": "cdc", "database.password": "s3cr3t-canary", "database.dbname": "orders",
-	"topic.prefix":  "orders",
-	"key.converter": "io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url": "http://registry:8081",
-	"value.converter": "io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url": "http://registry:8081",
+	"database.hostname": "db.example", "database.user": "cdc", "database.password": "s3cr3t-canary",
+	"database.dbname":                     "orders",
+	"topic.prefix":                        "orders",
+	"key.converter":                       "io.confluent.connect.avro.AvroConverter",
+	"key.converter.schema.registry.url":   "http://registry:8081",
+	"value.converter":                     "io.confluent.connect.avro.AvroConverter",
+	"value.converter.schema.registry.url": "http://registry:8081",
 }
 
 // connectorFile writes a connector's JSON with more properties.
@@ -53,7 +56,8 @@ func lines(t *testing.T, file string) []string {
 }
 
 // TestDebeziumProperties holds the complete list: debezium-3.6.1.txt is what the fields of the classes of
-// Debezium's own jar of 3.6.1.Final say, debezium-more.txt what its other classes and Kafka Connect read. Each has
+// Debezium's own jar of 3.6.1.Final say, debezium-more.txt what its other classes and Kafka Connect read.
+// Each has
 // a rule, and no rule is for a name that nobody has.
 func TestDebeziumProperties(t *testing.T) {
 	names := append(lines(t, "testdata/debezium-3.6.1.txt"), lines(t, "testdata/debezium-more.txt")...)
@@ -74,7 +78,8 @@ func TestDebeziumProperties(t *testing.T) {
 	t.Logf("%d names: %v", len(names), verdicts)
 	for _, r := range allRules() {
 		switch {
-		case strings.Contains(r.name, "converter."), strings.HasPrefix(r.name, "producer."), strings.HasSuffix(r.name, "*"):
+		case strings.Contains(r.name, "converter."), strings.HasPrefix(r.name, "producer."),
+			strings.HasSuffix(r.name, "*"):
 		case !used[r.name]:
 			t.Errorf("rule %s is for no property in the lists", r.name)
 		}
@@ -92,42 +97,51 @@ func TestDebeziumProperties(t *testing.T) {
 	}
 }
 
+// richConnector is a connector with something of everything.
+var richConnector = map[string]string{
+	"database.port": "5433", "database.sslmode": "verify-ca", "database.sslrootcert": "/ca.pem",
+	"slot.name": "dz", "publication.name": "pub", "publication.autocreate.mode": "filtered",
+	"table.include.list":  `public.Users,inventory\.(a|b),x\,y.z`,
+	"table.exclude.list":  "public.users_old",
+	"message.key.columns": "public.visits:shop,customer;public.u(.*):id",
+	"snapshot.mode":       "never", "snapshot.max.threads": "4", "skipped.operations": "u,t",
+	"replica.identity.autoset.values":                   "public.a:FULL,public.b:INDEX my_Index",
+	"decimal.handling.mode":                             "string",
+	"binary.handling.mode":                              "base64-url-safe",
+	"heartbeat.interval.ms":                             "5000",
+	"column.mask.hash.v2.SHA-256.with.salt.s3cr3t-salt": "public.u.email",
+	"column.mask.with.0.chars":                          "public.u.phone",
+	"value.converter":                                   "org.apache.kafka.connect.json.JsonConverter",
+	"value.converter.schemas.enable":                    "false",
+	"topic.creation.default.partitions":                 "6", "topic.creation.default.replication.factor": "-1",
+	"topic.creation.default.retention.ms": "1000",
+	"transforms":                          "r,h",
+	"transforms.r.type":                   "org.apache.kafka.connect.transforms.RegexRouter",
+	"transforms.r.regex":                  `([^.]+)\.([^.]+)\.([^.]+)`, "transforms.r.replacement": "$1_$3",
+	"transforms.h.type":          "org.apache.kafka.connect.transforms.InsertHeader",
+	"transforms.h.header":        "environment",
+	"transforms.h.value.literal": "development",
+}
+
 func TestConnectorMapping(t *testing.T) {
-	c, err := loadConnector(t, map[string]string{
-		"database.port": "5433", "database.sslmode": "verify-ca", "database.sslrootcert": "/ca.pem",
-		"slot.name": "dz", "publication.name": "pub", "publication.autocreate.mode": "filtered",
-		"table.include.list":  `public.Users,inventory\.(a|b),x\,y.z`,
-		"table.exclude.list":  "public.users_old",
-		"message.key.columns": "public.visits:shop,customer;public.u(.*):id",
-		"snapshot.mode":       "never", "snapshot.max.threads": "4", "skipped.operations": "u,t",
-		"replica.identity.autoset.values":                   "public.a:FULL,public.b:INDEX my_Index",
-		"decimal.handling.mode":                             "string",
-		"binary.handling.mode":                              "base64-url-safe",
-		"heartbeat.interval.ms":                             "5000",
-		"column.mask.hash.v2.SHA-256.with.salt.s3cr3t-salt": "public.u.email",
-		"column.mask.with.0.chars":                          "public.u.phone",
-		"value.converter":                                   "org.apache.kafka.connect.json.JsonConverter",
-		"value.converter.schemas.enable":                    "false",
-		"topic.creation.default.partitions":                 "6", "topic.creation.default.replication.factor": "-1",
-		"topic.creation.default.retention.ms": "1000",
-		"transforms":                          "r,h", "transforms.r.type": "org.apache.kafka.connect.transforms.RegexRouter",
-		"transforms.r.regex": `([^.]+)\.([^.]+)\.([^.]+)`, "transforms.r.replacement": "$1_$3",
-		"transforms.h.type": "org.apache.kafka.connect.transforms.InsertHeader", "transforms.h.header": "environment",
-		"transforms.h.value.literal": "development",
-	}, map[string]string{"pipeline": "mine"})
+	c, err := loadConnector(t, richConnector, map[string]string{"pipeline": "mine"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	topic, schemaTopic := topicNames(c)
 	for what, pair := range map[string][2]string{
-		"url":         {string(c.Source.URL), "postgres://cdc:s3cr3t-canary@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
-		"shown url":   {c.Source.URL.String(), "postgres://cdc:xxx@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
-		"slot":        {c.Source.Slot + " " + c.Source.Publication + " " + c.Source.CreatePublication, "dz pub filtered"},
-		"mode":        {c.Snapshot.Mode, "no_data"},
-		"decimal":     {c.Format.Decimal + " " + c.Format.Binary, "string base64_url_safe"},
-		"formats":     {c.Format.Key + " " + c.Format.Value, "avro json"},
-		"key":         {strings.Join(c.Source.Key("PUBLIC", "visits"), "+"), "shop+customer"},
-		"identity":    {c.Source.ReplicaIdentity[0].Identity + " " + c.Source.ReplicaIdentity[1].Identity, "full INDEX my_Index"},
+		"url": {string(c.Source.URL),
+			"postgres://cdc:s3cr3t-canary@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
+		"shown url": {c.Source.URL.String(),
+			"postgres://cdc:xxx@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
+		"slot": {c.Source.Slot + " " + c.Source.Publication + " " + c.Source.CreatePublication,
+			"dz pub filtered"},
+		"mode":    {c.Snapshot.Mode, "no_data"},
+		"decimal": {c.Format.Decimal + " " + c.Format.Binary, "string base64_url_safe"},
+		"formats": {c.Format.Key + " " + c.Format.Value, "avro json"},
+		"key":     {strings.Join(c.Source.Key("PUBLIC", "visits"), "+"), "shop+customer"},
+		"identity": {c.Source.ReplicaIdentity[0].Identity + " " + c.Source.ReplicaIdentity[1].Identity,
+			"full INDEX my_Index"},
 		"heartbeat":   {c.Heartbeat.Interval.String(), "5s"},
 		"topic":       {topic("public", "users"), "orders_users"},
 		"schema name": {schemaTopic("public", "users"), "orders.public.users"},
@@ -141,7 +155,8 @@ func TestConnectorMapping(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]bool{
-		"public.users": true, "PUBLIC.USERS": true, "public.users_old": false, "publicxusers": true, "inventory.b": true,
+		"public.users": true, "PUBLIC.USERS": true, "public.users_old": false, "publicxusers": true,
+		"inventory.b":  true,
 		"inventory.bb": false, "x,y.z": true,
 	} {
 		namespace, table, _ := strings.Cut(name, ".")
@@ -150,7 +165,8 @@ func TestConnectorMapping(t *testing.T) {
 		}
 	}
 	if !c.Skips('u') || !c.Skips('t') || c.Skips('d') || c.Snapshot.Workers != 4 || c.Topic.Partitions != 6 {
-		t.Errorf("skipped %v, workers %d, partitions %d", c.SkippedOperations, c.Snapshot.Workers, c.Topic.Partitions)
+		t.Errorf("skipped %v, workers %d, partitions %d", c.SkippedOperations, c.Snapshot.Workers,
+			c.Topic.Partitions)
 	}
 	if rules := c.Columns.Rules; len(rules) != 2 {
 		t.Errorf("rules %v", rules)
@@ -159,28 +175,30 @@ func TestConnectorMapping(t *testing.T) {
 
 func TestConnectorRefusals(t *testing.T) {
 	for property, test := range map[string][2]string{
-		"plugin.name":                                      {"decoderbufs", "pgoutput only"},
-		"snapshot.mode":                                    {"custom", "custom is not known here"},
-		"table.include.list":                               {"a.(?=b)", "lookahead"},
-		"column.include.list":                              {`(a)\1`, "back reference"},
-		"column.exclude.list":                              {"a.b++", "possessive"},
-		"schema.include.list":                              {"[a-z&&[^b]]", "intersection"},
-		"schema.exclude.list":                              {"[a[b]]", "a class inside of a class"},
-		"tabel.include.list":                               {"x", "did you mean table.include.list?"},
-		"skipped.operations":                               {"x", "not one of c, u, d, t, none"},
-		"database.password":                                {"${file:/a:b}", "config provider"},
-		"value.converter":                                  {"org.apache.kafka.connect.storage.StringConverter", "not among the converters"},
-		"errors.tolerance":                                 {"all", "never skips"},
-		"decimal.handling.mode":                            {"exact", "not one of precise, string, double"},
-		"heartbeat.interval.ms":                            {"5s", "number of milliseconds"},
-		"topic.naming.strategy":                            {"x.Y", "topic.routes"},
-		"column.mask.hash.MD5.with.salt.s3cr3t-canary":     {"(?<!x)", "lookbehind"},
-		"message.key.columns":                              {"public.t", "want TABLE:COLUMN"},
-		"snapshot.select.statement.overrides.public.t":     {"SELECT 1", "row filter"},
-		"producer.override.security.protocol":              {"SSL", "say it under kafka"},
-		"value.converter.value.subject.name.strategy":      {"x.RecordNameStrategy", "TOPIC-value"},
-		"transforms":                                       {"gone", "without a class"},
-		"connector.class":                                  {"io.debezium.connector.mysql.MySqlConnector", "not Debezium's PostgreSQL"},
+		"plugin.name":         {"decoderbufs", "pgoutput only"},
+		"snapshot.mode":       {"custom", "custom is not known here"},
+		"table.include.list":  {"a.(?=b)", "lookahead"},
+		"column.include.list": {`(a)\1`, "back reference"},
+		"column.exclude.list": {"a.b++", "possessive"},
+		"schema.include.list": {"[a-z&&[^b]]", "intersection"},
+		"schema.exclude.list": {"[a[b]]", "a class inside of a class"},
+		"tabel.include.list":  {"x", "did you mean table.include.list?"},
+		"skipped.operations":  {"x", "not one of c, u, d, t, none"},
+		"database.password":   {"${file:/a:b}", "config provider"},
+		"value.converter": {"org.apache.kafka.connect.storage.StringConverter",
+			"not among the converters"},
+		"errors.tolerance":                             {"all", "never skips"},
+		"decimal.handling.mode":                        {"exact", "not one of precise, string, double"},
+		"heartbeat.interval.ms":                        {"5s", "number of milliseconds"},
+		"topic.naming.strategy":                        {"x.Y", "topic.routes"},
+		"column.mask.hash.MD5.with.salt.s3cr3t-canary": {"(?<!x)", "lookbehind"},
+		"message.key.columns":                          {"public.t", "want TABLE:COLUMN"},
+		"snapshot.select.statement.overrides.public.t": {"SELECT 1", "row filter"},
+		"producer.override.security.protocol":          {"SSL", "say it under kafka"},
+		"value.converter.value.subject.name.strategy":  {"x.RecordNameStrategy", "TOPIC-value"},
+		"transforms":                                   {"gone", "without a class"},
+		"connector.class": {"io.debezium.connector.mysql.MySqlConnector",
+			"not Debezium's PostgreSQL"},
 		"value.converter.enhanced.avro.schema.support":     {"true", "enums stay text"},
 		"snapshot.mode.configuration.based.snapshot.data":  {"true", "own modes"},
 		"topic.creation.groups":                            {"compacted", "one group"},
@@ -215,7 +233,8 @@ func TestConnectorTransforms(t *testing.T) {
 	}
 	c, err := loadConnector(t, map[string]string{
 		"transforms": "x", "transforms.x.type": "io.debezium.transforms.ByLogicalTableRouter",
-		"transforms.x.topic.regex": "(.*)_[0-9]+", "transforms.x.topic.replacement": "$1", "transforms.x.key.enforce.uniqueness": "false",
+		"transforms.x.topic.regex": "(.*)_[0-9]+", "transforms.x.topic.replacement": "$1",
+		"transforms.x.key.enforce.uniqueness": "false",
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +246,8 @@ func TestConnectorTransforms(t *testing.T) {
 }
 
 func TestConnectorPassword(t *testing.T) {
-	c, err := loadConnector(t, map[string]string{"database.password": "${file:/a:b}"}, map[string]string{"source.password_from": "env:PW"})
+	c, err := loadConnector(t, map[string]string{"database.password": "${file:/a:b}"},
+		map[string]string{"source.password_from": "env:PW"})
 	if err != nil || c.Source.PasswordFrom != "env:PW" || strings.Contains(string(c.Source.URL), "$") {
 		t.Errorf("got %v, %s, %v", c.Source.PasswordFrom, c.Source.URL, err)
 	}

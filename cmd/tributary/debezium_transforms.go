@@ -7,31 +7,44 @@ import (
 	"strings"
 )
 
-// transformRules are the single-message transforms that are known by their class. Those without apply are refused.
+// transformRules are the single-message transforms that are known by their class. Those without apply are
+// refused.
 var transformRules = map[string]struct {
 	apply func(d *connector, prefix string) error
 	text  string
 }{
-	"org.apache.kafka.connect.transforms.RegexRouter":  {(*connector).regexRouter, "is topic.routes"},
-	"io.debezium.transforms.ByLogicalTableRouter":      {(*connector).logicalRouter, "is topic.routes with schemas"},
+	"org.apache.kafka.connect.transforms.RegexRouter": {(*connector).regexRouter, "is topic.routes"},
+	"io.debezium.transforms.ByLogicalTableRouter": {(*connector).logicalRouter,
+		"is topic.routes with schemas"},
 	"org.apache.kafka.connect.transforms.InsertHeader": {(*connector).insertHeader, "is headers"},
-	"io.debezium.transforms.ExtractNewRecordState": {nil, "tributary writes the whole envelope, from which consumers tell " +
-		"deletes and old values: put this transform on the sink connector, where it reads these topics as they are"},
-	"org.apache.kafka.connect.transforms.InsertField$Value": {nil, "a field that is no column would change every schema: " +
-		"use headers for static values, and the sink's transform for a field"},
-	"org.apache.kafka.connect.transforms.ReplaceField$Value": {nil, "use column.exclude.list to leave columns out, " +
-		"and the sink's transform to rename"},
+	"io.debezium.transforms.ExtractNewRecordState": {nil,
+		"tributary writes the whole envelope, from which consumers tell " +
+			"deletes and old values: put this transform on the sink connector, where it reads these topics as they " +
+			"are"},
+	"org.apache.kafka.connect.transforms.InsertField$Value": {nil,
+		"a field that is no column would change every schema: " +
+			"use headers for static values, and the sink's transform for a field"},
+	"org.apache.kafka.connect.transforms.ReplaceField$Value": {nil,
+		"use column.exclude.list to leave columns out, " +
+			"and the sink's transform to rename"},
 	"org.apache.kafka.connect.transforms.MaskField$Value": {nil, "use column.mask.with.N.chars"},
 	"org.apache.kafka.connect.transforms.ValueToKey":      {nil, "use message.key.columns"},
-	"org.apache.kafka.connect.transforms.ExtractField$Key": {nil, "the key stays a record, whose bytes choose the partition: " +
-		"put this transform on the sink"},
-	"io.debezium.transforms.Filter":                      {nil, "use a row filter of the publication, or skipped.operations"},
-	"org.apache.kafka.connect.transforms.Filter":         {nil, "use a row filter of the publication, or skipped.operations"},
-	"io.debezium.transforms.ContentBasedRouter":          {nil, "route in a consumer: a row's topic does not depend on its content"},
-	"io.debezium.transforms.outbox.EventRouter":          {nil, "put it on the sink, or route outbox rows in a consumer"},
-	"io.debezium.transforms.partitions.PartitionRouting": {nil, "the key chooses the partition: use message.key.columns"},
-	"io.debezium.transforms.ExtractChangedRecordState":   {nil, "compare before and after, with REPLICA IDENTITY FULL"},
-	"io.debezium.transforms.TimezoneConverter":           {nil, "convert in the consumer"},
+	"org.apache.kafka.connect.transforms.ExtractField$Key": {nil,
+		"the key stays a record, whose bytes choose the partition: " +
+			"put this transform on the sink"},
+	"io.debezium.transforms.Filter": {nil,
+		"use a row filter of the publication, or skipped.operations"},
+	"org.apache.kafka.connect.transforms.Filter": {nil,
+		"use a row filter of the publication, or skipped.operations"},
+	"io.debezium.transforms.ContentBasedRouter": {nil,
+		"route in a consumer: a row's topic does not depend on its content"},
+	"io.debezium.transforms.outbox.EventRouter": {nil,
+		"put it on the sink, or route outbox rows in a consumer"},
+	"io.debezium.transforms.partitions.PartitionRouting": {nil,
+		"the key chooses the partition: use message.key.columns"},
+	"io.debezium.transforms.ExtractChangedRecordState": {nil,
+		"compare before and after, with REPLICA IDENTITY FULL"},
+	"io.debezium.transforms.TimezoneConverter": {nil, "convert in the consumer"},
 }
 
 // transforms reads the chain in the order that "transforms" gives.
@@ -50,7 +63,8 @@ func (d *connector) transforms() {
 		switch {
 		case known[name]:
 		case strings.HasPrefix(name, "transforms."):
-			d.rule(name, ignored, "belongs to a transform that \"transforms\" does not name, or that is judged as a whole")
+			d.rule(name, ignored, "belongs to a transform that \"transforms\" does not name, or that is judged as "+
+				"a whole")
 		case strings.HasPrefix(name, "predicates."):
 			d.rule(name, ignored, "a predicate that no mapped transform uses")
 		case strings.HasPrefix(name, "transforms"), strings.HasPrefix(name, "predicates"):
@@ -74,11 +88,13 @@ func (d *connector) transform(prefix string, known map[string]bool) {
 	}
 	switch {
 	case !found:
-		d.refuse(name, textOr(class, "a transform without a class")+" is Java, which tributary cannot load: put it on the sink")
+		d.refuse(name, textOr(class, "a transform without a class")+" is Java, which tributary cannot load: put "+
+			"it on the sink")
 	case r.apply == nil:
 		d.refuse(name, r.text)
 	case d.properties[prefix+".predicate"] != "":
-		d.refuse(prefix+".predicate", "a transform that is mapped works on every record: put the condition into its regex")
+		d.refuse(prefix+".predicate", "a transform that is mapped works on every record: put the condition into "+
+			"its regex")
 	default:
 		d.current = name
 		if err := r.apply(d, prefix+"."); err != nil {
@@ -113,15 +129,18 @@ func (d *connector) regexRouter(prefix string) error {
 }
 
 func (d *connector) logicalRouter(prefix string) error {
-	err := d.options(prefix, "topic.regex", "topic.replacement", "key.enforce.uniqueness", "schema.name.adjustment.mode", "logical.table.cache.size")
+	err := d.options(prefix, "topic.regex", "topic.replacement", "key.enforce.uniqueness",
+		"schema.name.adjustment.mode", "logical.table.cache.size")
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(d.properties[prefix+"key.enforce.uniqueness"], "false") {
-		return errors.New("it adds a field to the key unless key.enforce.uniqueness is false, which is what tributary does: " +
+		return errors.New("it adds a field to the key unless key.enforce.uniqueness is false, which is what " +
+			"tributary does: " +
 			"set it to false where the keys of the joined tables never meet")
 	}
-	if mode := d.properties[prefix+"schema.name.adjustment.mode"]; mode != "" && !strings.EqualFold(mode, "none") {
+	if mode := d.properties[prefix+"schema.name.adjustment.mode"]; mode != "" &&
+		!strings.EqualFold(mode, "none") {
 		return errors.New("its schema.name.adjustment.mode: use the connector's")
 	}
 	return d.route(d.properties[prefix+"topic.regex"], d.properties[prefix+"topic.replacement"], true)
@@ -154,7 +173,8 @@ func (d *connector) insertHeader(prefix string) error {
 	}
 	// Connect reads a literal as a number when it is one, and writes it in its own form.
 	if _, err := strconv.ParseFloat(value, 64); err == nil && strings.Trim(value, "0123456789") != "" {
-		return fmt.Errorf("the literal %s is a number, which Connect writes in a form of its own: set headers in tributary's file", value)
+		return fmt.Errorf("the literal %s is a number, which Connect writes in a form of its own: set headers "+
+			"in tributary's file", value)
 	}
 	if value != "" && strings.ContainsAny(value[:1], `{["`) {
 		return errors.New("the literal has structure: set headers in tributary's file")

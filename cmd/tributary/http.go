@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// handler serves what the board and the metrics say. It only reads: there is nothing to protect against writing.
+// handler serves what the board and the metrics say. It only reads: there is nothing to protect against
+// writing.
 func handler(b *board, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, true, "alive") })

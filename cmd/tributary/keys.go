@@ -68,7 +68,7 @@ func section(t reflect.Type) bool {
 
 // enumOf lists the words that a field may hold, nil when it is free.
 func enumOf(field reflect.StructField) []string {
-	tag, found := field.Tag.Lookup("enum")
+	tag, found := field.Tag.Lookup("in")
 	if !found {
 		return nil
 	}

@@ -87,7 +87,8 @@ type loader struct {
 	tokens   map[string]*token.Token // of each key that the file sets
 }
 
-// load reads, overlays and checks a configuration. An error of the configuration itself is a *configError that
+// load reads, overlays and checks a configuration. An error of the configuration itself is a *configError
+// that
 // names every problem at once. No error repeats a secret.
 func load(o loadOptions) (Config, error) {
 	l := newLoader(o)
@@ -337,7 +338,8 @@ func (l *loader) overlay(flags map[string]string) {
 	l.config.notes = append(l.config.notes, unknownVariables(l.environ, known)...)
 }
 
-// set parses the text of a variable or flag into a key. Lists may be given with commas; whatever has structure
+// set parses the text of a variable or flag into a key. Lists may be given with commas; whatever has
+// structure
 // is YAML.
 func (l *loader) set(k key, text string, o origin) {
 	v := reflect.ValueOf(&l.config).Elem().FieldByIndex(k.index)
@@ -361,7 +363,8 @@ func (l *loader) set(k key, text string, o origin) {
 	case v.Kind() == reflect.Slice || v.Kind() == reflect.Map:
 		file, err := parser.ParseBytes([]byte(text), 0)
 		if err != nil || len(file.Docs) != 1 || file.Docs[0].Body == nil {
-			sub.problems = append(sub.problems, problem{text: "not YAML: a list of blocks is written as [{key: value}]"})
+			sub.problems = append(sub.problems, problem{text: "not YAML: a list of blocks is written as [{key: " +
+				"value}]"})
 			break
 		}
 		sub.decode(file.Docs[0].Body, v, k.path, k.enum)
@@ -418,7 +421,8 @@ func (l *loader) excerpt(at *token.Token) string {
 // mayHoldSecret errs on the side of hiding.
 func mayHoldSecret(line string) bool {
 	lower := strings.ToLower(line)
-	for _, word := range []string{"://", "pass", "secret", "salt", "token", "bearer", "pwd", "credential", "key:", "sasl"} {
+	for _, word := range []string{"://", "pass", "secret", "salt", "token", "bearer", "pwd", "credential",
+		"key:", "sasl"} {
 		if strings.Contains(lower, word) {
 			return true
 		}

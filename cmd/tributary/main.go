@@ -1,9 +1,11 @@
 // Command tributary follows a Postgres database and writes every committed change to Kafka.
 //
-// Guarantees: an error ends in one message that says what, where, why and what to do, and in the exit code that
+// Guarantees: an error ends in one message that says what, where, why and what to do, and in the exit code
+// that
 // errors.go lists; no log, error or page shows a secret or a row's value.
 //
-// Ownership: main alone ends the process. The commands get their streams and environment from a program value,
+// Ownership: main alone ends the process. The commands get their streams and environment from a program
+// value,
 // so that a test runs them whole.
 package main
 
@@ -16,6 +18,7 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -23,7 +26,7 @@ import (
 )
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run}
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run, patience: time.Second}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	p.signals = signals
@@ -35,6 +38,7 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string
 	signals        <-chan os.Signal // SIGTERM and SIGINT; nil in most tests
+	patience       time.Duration    // a signal sooner after the first counts as the same one
 	// run is the pipeline: run.go's, or a test's.
 	run func(ctx context.Context, o runOptions) error
 }
@@ -78,7 +82,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(), p.configCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(), p.configCommand(),
+		p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }

@@ -96,7 +96,10 @@ func canaryConfig(t *testing.T, registry string) string {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	text := fmt.Sprintf(`source: {url: "postgres://u:%s@127.0.0.1:1/db?sslmode=disable", tables: [a.b], password_from: "file:%s"}
+	text := fmt.Sprintf(`source:
+  url: "postgres://u:%s@127.0.0.1:1/db?sslmode=disable"
+  tables: [a.b]
+  password_from: "file:%s"
 kafka: {brokers: ["127.0.0.1:1"], auth: plain, user: u, password_from: "file:%s"}
 schema_registry: {url: "%s", user: u, password_from: "file:%s"}
 topic: {prefix: t}
@@ -126,7 +129,8 @@ func TestNoSecretIsShown(t *testing.T) {
 			"url", o.Config.Source.URL, "salt", o.Config.Columns.Rules[0].Salt)
 		recorder := httptest.NewRecorder()
 		o.Board.Fail(fmt.Errorf("open %s: %w", o.Config.Source.URL, errors.ErrUnsupported), false)
-		handler(o.Board, prometheus.NewRegistry()).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
+		handler(o.Board, prometheus.NewRegistry()).ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
 		page = recorder.Body.String()
 		_, err := decoder.Connect(t.Context(), sourceOptions(o.Config))
 		return errors.New("connect: " + err.Error()) // no longer one to try again after
@@ -134,8 +138,10 @@ func TestNoSecretIsShown(t *testing.T) {
 	for _, registry := range []string{refusing.URL, withPassword} {
 		file := canaryConfig(t, registry)
 		for _, args := range []string{
-			"config print --comments -c " + file, "config validate -c " + file, "check -c " + file, "check --json -c " + file,
-			"tail -c " + file, "run -c " + file, "config print --source-url postgres://u:" + canary + "@[::1/db -c " + file,
+			"config print --comments -c " + file, "config validate -c " + file, "check -c " + file,
+			"check --json -c " + file,
+			"tail -c " + file, "run -c " + file, "config print --source-url postgres://u:" + canary + "@[::1/db -c " +
+				file,
 			"config print --source-password-from " + canary + " -c " + file,
 			"config convert " + connectorFile(t, map[string]string{"database.hostname": "/" + "x"}),
 			"config print --brokers a:1 --from-debezium " + connectorFile(t, nil),
@@ -166,7 +172,8 @@ func TestSecretSource(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 		text, err := json.Marshal(struct{ S Secret }{secret})
-		if shown := fmt.Sprintf("%v %+v %#v %s %s %v", secret, secret, secret, secret, text, err); strings.Contains(shown, canary) {
+		if shown := fmt.Sprintf("%v %+v %#v %s %s %v", secret, secret, secret, secret, text,
+			err); strings.Contains(shown, canary) {
 			t.Error(shown)
 		}
 	}
@@ -184,7 +191,8 @@ func (e retryableError) Error() string     { return "broken" }
 func (e retryableError) Retryable() bool   { return e.retry }
 func (e retryableError) NeedsPerson() bool { return e.person }
 
-// TestSupervise: what may pass is tried again with pauses, the rest ends, and on_failure: stay waits for a person.
+// TestSupervise: what may pass is tried again with pauses, the rest ends, and on_failure: stay waits for a
+// person.
 func TestSupervise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := defaultConfig()
@@ -195,7 +203,8 @@ func TestSupervise(t *testing.T) {
 			}
 			return retryableError{person: true}
 		}}
-		o := runOptions{Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c), Stop: make(chan struct{})}
+		o := runOptions{Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c),
+			Stop: make(chan struct{})}
 		err := p.supervise(t.Context(), o)
 		if attempts != 4 || exitCode(err) != exitPerson {
 			t.Errorf("%d attempts, %v", attempts, err)
@@ -223,19 +232,29 @@ func TestSupervise(t *testing.T) {
 func TestSignals(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		signals := make(chan os.Signal, 2)
-		p := &program{signals: signals, stdout: io.Discard, stderr: io.Discard}
+		p := &program{signals: signals, stdout: io.Discard, stderr: io.Discard, patience: 20 * time.Millisecond}
 		p.run = func(ctx context.Context, o runOptions) error {
 			signals <- syscall.SIGTERM
 			<-o.Stop
 			if patient {
 				return nil
 			}
-			signals <- syscall.SIGINT
-			<-ctx.Done()
+			ticker := time.NewTicker(time.Millisecond)
+			defer ticker.Stop()
+			for began := time.Now(); ctx.Err() == nil; <-ticker.C {
+				select {
+				case signals <- syscall.SIGINT:
+				default:
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					return fmt.Errorf("not cancelled after %s", took)
+				}
+			}
 			return ctx.Err()
 		}
 		want := map[bool]int{true: exitOK, false: exitSignal}[patient]
-		if code := p.execute(t.Context(), []string{"run", "-c", "testdata/short.good.yaml", "--http-listen", "127.0.0.1:0"}); code != want {
+		if code := p.execute(t.Context(), []string{"run", "-c", "testdata/short.good.yaml", "--http-listen",
+			"127.0.0.1:0"}); code != want {
 			t.Errorf("patient %t: exit code %d, want %d", patient, code, want)
 		}
 	}
@@ -266,10 +285,12 @@ func fixedStatus() status {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	safe, estimate, eta := int64(1<<30), int64(603), 12.5
 	return status{
-		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second), Time: at, Detail: "Reading tables.",
-		Error:    &statusError{"slot tri is lost", true, exitPerson, false},
-		Program:  statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
-		Source:   statusSource{"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true, "reserved", "live"},
+		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second),
+		Time: at, Detail: "Reading tables.",
+		Error:   &statusError{"slot tri is lost", true, exitPerson, false},
+		Program: statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
+		Source: statusSource{"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
+			"reserved", "live"},
 		Position: statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
 		Lag:      statusLag{1 << 20, 2 << 20, &safe, 0.25},
 		Snapshot: &statusSnapshot{true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta},
@@ -306,14 +327,16 @@ func TestHTTP(t *testing.T) {
 	}
 	expect := func(state string, livez, readyz, startupz int) {
 		t.Helper()
-		for path, want := range map[string]int{"/livez": livez, "/readyz": readyz, "/startupz": startupz, "/api/v1/status": 200, "/metrics": 200, "/x": 404} {
+		for path, want := range map[string]int{"/livez": livez, "/readyz": readyz, "/startupz": startupz,
+			"/api/v1/status": 200, "/metrics": 200, "/x": 404} {
 			if code, _ := get(path); code != want {
 				t.Errorf("%s: %s answers %d, want %d", state, path, code, want)
 			}
 		}
 	}
 	expect("starting", 200, 503, 503)
-	for state, readyz := range map[string]int{stateStreaming: 200, stateStandby: 200, stateSnapshot: 200, statePreflight: 503} {
+	for state, readyz := range map[string]int{stateStreaming: 200, stateStandby: 200, stateSnapshot: 200,
+		statePreflight: 503} {
 		b.Feed(func() status { s := b.Base(); s.State = state; return s })
 		startupz := 200
 		if state == statePreflight {

@@ -18,7 +18,8 @@ const (
 	reportInterval = 10 * time.Second       // in a log
 )
 
-// progress shows how far a snapshot is: one line that is redrawn on a terminal, log lines elsewhere. Everything
+// progress shows how far a snapshot is: one line that is redrawn on a terminal, log lines elsewhere.
+// Everything
 // else that goes to the stream goes through it, so that the line is never torn.
 type progress struct {
 	terminal bool

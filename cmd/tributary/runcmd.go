@@ -24,7 +24,8 @@ type runOptions struct {
 	Metrics metrics
 	// Board shows what the pipeline says of itself: it calls Board.Feed once its parts stand.
 	Board *board
-	// Stop is closed by the first signal: finish the window, confirm, return nil. The second cancels the context.
+	// Stop is closed by the first signal: finish the window, confirm, return nil. The second cancels the
+	// context.
 	Stop <-chan struct{}
 }
 
@@ -42,7 +43,8 @@ const (
 )
 
 // errSecondSignal ends the context of a run that does not finish its window.
-var errSecondSignal = codedError{errors.New("interrupted a second time before the window was finished"), exitSignal}
+var errSecondSignal = codedError{errors.New("interrupted a second time before the window was finished"),
+	exitSignal}
 
 func (p *program) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -74,7 +76,8 @@ func (p *program) serve(ctx context.Context, config Config) error {
 		log.Warn(note)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	b := newBoard(config)
 	listener, err := listen(ctx, config.HTTP.Listen)
 	if err != nil {
@@ -143,20 +146,25 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 	}
 }
 
-// watchSignals closes stop at the first signal and cancels at the second.
-func (p *program) watchSignals(ctx context.Context, log *slog.Logger, stop chan<- struct{}, cancel context.CancelCauseFunc) {
-	for count := 0; ; count++ {
+// watchSignals closes stop at the first signal and cancels at the second, unless that follows at once: a
+// process group's signal often comes twice, from the terminal and from a parent that passes it on.
+func (p *program) watchSignals(ctx context.Context, log *slog.Logger, stop chan<- struct{},
+	cancel context.CancelCauseFunc) {
+	var first time.Time
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case s := <-p.signals:
-			if count == 0 {
+			switch {
+			case first.IsZero():
+				first = time.Now()
 				log.Info("stopping: finishing the window", "signal", s.String())
 				close(stop)
-				continue
+			case time.Since(first) >= p.patience:
+				cancel(errSecondSignal)
+				return
 			}
-			cancel(errSecondSignal)
-			return
 		}
 	}
 }
@@ -169,7 +177,8 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, usageError{errors.Join(err, errors.New("http.listen gives another address, or none when it is empty"))}
+		return nil, usageError{errors.Join(err, errors.New("http.listen gives another address, or none when it "+
+			"is empty"))}
 	}
 	return listener, nil
 }

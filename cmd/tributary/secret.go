@@ -12,7 +12,8 @@ import (
 // redacted stands for a secret wherever one would be printed.
 const redacted = "***"
 
-// Secret is a value that no log, error or page may show: every way of printing it gives "***". The text itself
+// Secret is a value that no log, error or page may show: every way of printing it gives "***". The text
+// itself
 // comes out through string(s) alone.
 type Secret string
 

@@ -43,7 +43,8 @@ func (p *program) statusCommand() *cobra.Command {
 		}
 		var s status
 		if err := json.Unmarshal(body, &s); err != nil || s.Version != statusVersion {
-			return fmt.Errorf("read status of %s: not a status of version %d: is it another program, or another version?", address, statusVersion)
+			return fmt.Errorf("read status of %s: not a status of version %d: is it another program, or another "+
+				"version?", address, statusVersion)
 		}
 		if asJSON {
 			_, err = p.stdout.Write(body)
@@ -58,7 +59,8 @@ func (p *program) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// listenAddress takes http.listen from wherever it is set, asking nothing else of the configuration: the status
+// listenAddress takes http.listen from wherever it is set, asking nothing else of the configuration: the
+// status
 // of a pipeline needs none of its secrets.
 func (f *configFlags) listenAddress() (string, error) {
 	l := newLoader(loadOptions{Flags: f.values, Environ: f.environ})
@@ -96,7 +98,8 @@ func fetchStatus(ctx context.Context, address string) ([]byte, error) {
 		if errors.As(err, &opErr) {
 			err = opErr
 		}
-		return nil, fmt.Errorf("nothing answers at %s: %w: is tributary running there? (--addr names another)", address, err)
+		return nil, fmt.Errorf("nothing answers at %s: %w: is tributary running there? (--addr names another)",
+			address, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
@@ -123,14 +126,17 @@ func statusCode(s status) error {
 // writeStatus tells a status in at most 80 columns, a sentence first.
 func writeStatus(w io.Writer, s status) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s for %s\n", s.Pipeline, strings.ToUpper(s.State), s.Time.Sub(s.Since).Round(time.Second))
+	fmt.Fprintf(&b, "%s  %s for %s\n", s.Pipeline, strings.ToUpper(s.State),
+		s.Time.Sub(s.Since).Round(time.Second))
 	b.WriteString(sentence(s) + "\n\n")
-	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database, s.Source.Slot, s.Source.Publication)
+	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database,
+		s.Source.Slot, s.Source.Publication)
 	fmt.Fprintf(&b, "position  confirmed %s  published %s  server %s\n",
 		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
 	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
 		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
-	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records), thousands(s.Kafka.Windows))
+	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records),
+		thousands(s.Kafka.Windows))
 	if s.Snapshot != nil && s.Snapshot.Running {
 		b.WriteString(progressLine(*s.Snapshot, 79) + "\n")
 	}

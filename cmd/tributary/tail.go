@@ -99,7 +99,8 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 		for _, record := range fetches.Records() {
 			shown, err := readRecord(ctx, values, record)
 			if err != nil {
-				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition, record.Offset, err)
+				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition,
+					record.Offset, err)
 			}
 			if !o.wants(shown, table) {
 				continue
@@ -138,7 +139,8 @@ func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, erro
 	}
 	partitions := map[string]map[int32]kgo.Offset{}
 	for _, topic := range all.Sorted() {
-		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal && topic.Topic != c.Kafka.PositionTopic && topic.Topic != c.Kafka.LedgerTopic
+		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal && topic.Topic != c.Kafka.PositionTopic &&
+			topic.Topic != c.Kafka.LedgerTopic
 		if !routed && !strings.HasPrefix(topic.Topic, c.Topic.Prefix+c.Topic.Delimiter) {
 			continue
 		}
@@ -153,9 +155,11 @@ func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, erro
 		}
 	}
 	if len(partitions) == 0 {
-		return nil, fmt.Errorf("no topic begins with %s%s: has run been started with this topic.prefix?", c.Topic.Prefix, c.Topic.Delimiter)
+		return nil, fmt.Errorf("no topic begins with %s%s: has run been started with this topic.prefix?",
+			c.Topic.Prefix, c.Topic.Delimiter)
 	}
-	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(partitions), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(partitions),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		return nil, fmt.Errorf("open a Kafka client: %w", err)
 	}
@@ -238,7 +242,8 @@ func (s shownRecord) print(w io.Writer, asJSON, color bool) error {
 		key = "(no key)"
 	}
 	name := textOr(s.Table, s.Topic)
-	op := paint(color, map[string]string{"d": "31", "tombstone": "31", "u": "33", "c": "32"}[s.Op], textOr(s.Op, "-"))
+	op := paint(color, map[string]string{"d": "31", "tombstone": "31", "u": "33", "c": "32"}[s.Op],
+		textOr(s.Op, "-"))
 	line := fmt.Sprintf("%s  %s  %s", op, name, key)
 	if s.Value != nil {
 		line += "  " + changes(s)

@@ -27,7 +27,8 @@ type valueReader struct {
 
 // newValueReader makes a reader for what a configuration writes.
 func newValueReader(c Config) (*valueReader, error) {
-	r := &valueReader{config: c, client: &http.Client{Timeout: 10 * time.Second}, schemas: map[uint32]avro.Schema{}}
+	r := &valueReader{config: c, client: &http.Client{Timeout: 10 * time.Second},
+		schemas: map[uint32]avro.Schema{}}
 	if c.NeedsRegistry() {
 		o, err := registryOptions(c)
 		if err != nil {
@@ -40,7 +41,8 @@ func newValueReader(c Config) (*valueReader, error) {
 	return r, nil
 }
 
-// read returns a key or value as JSON: Avro through the registry, JSON as it is, without the schema beside it.
+// read returns a key or value as JSON: Avro through the registry, JSON as it is, without the schema beside
+// it.
 func (r *valueReader) read(ctx context.Context, data []byte) (json.RawMessage, error) {
 	switch {
 	case data == nil:
@@ -180,6 +182,8 @@ func (d *avroReader) value(dst []byte, s avro.Schema) []byte {
 		return append(d.blocks(append(dst, '{'), func(dst []byte) []byte {
 			return d.value(append(appendJSON(dst, string(d.take(d.long()))), ':'), s.Values())
 		}), '}')
+	case *avro.NullSchema:
+		return append(dst, "null"...)
 	case *avro.PrimitiveSchema:
 		return d.primitive(dst, s)
 	}
@@ -211,8 +215,6 @@ func (d *avroReader) blocks(dst []byte, item func([]byte) []byte) []byte {
 
 func (d *avroReader) primitive(dst []byte, s *avro.PrimitiveSchema) []byte {
 	switch s.Type() {
-	case avro.Null:
-		return append(dst, "null"...)
 	case avro.Boolean:
 		b := d.take(1)
 		return strconv.AppendBool(dst, len(b) == 1 && b[0] == 1)

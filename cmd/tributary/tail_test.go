@@ -9,12 +9,12 @@ import (
 
 func TestAvroReader(t *testing.T) {
 	schema := avro.MustParse(`{"type":"record","name":"r","fields":[
-		{"name":"z","type":["null","string"]},{"name":"a","type":"long"},
+		{"name":"z","type":["null","string"]},{"name":"n","type":["null","string"]},{"name":"a","type":"long"},
 		{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}},
 		{"name":"l","type":{"type":"array","items":"int"}},{"name":"m","type":{"type":"map","values":"boolean"}},
 		{"name":"f","type":"double"}]}`)
 	data := []byte{
-		2, 4, 'h', 'i', // z: branch 1, "hi"
+		2, 4, 'h', 'i', 0, // z: branch 1, "hi"; n: branch 0
 		3,             // a: -2
 		4, 0xff, 0x9c, // d: -100 unscaled
 		4, 2, 4, 0, // l: 1, 2
@@ -23,7 +23,8 @@ func TestAvroReader(t *testing.T) {
 	}
 	d := avroReader{data: data}
 	got := string(d.value(nil, schema))
-	if want := `{"z":"hi","a":-2,"d":-1.00,"l":[1,2],"m":{"k":true},"f":1.5}`; got != want || d.err != nil || len(d.data) != 0 {
+	want := `{"z":"hi","n":null,"a":-2,"d":-1.00,"l":[1,2],"m":{"k":true},"f":1.5}`
+	if got != want || d.err != nil || len(d.data) != 0 {
 		t.Errorf("got %s, %v, %d left", got, d.err, len(d.data))
 	}
 	for n := range data {

@@ -130,7 +130,8 @@ func (l *loader) validateKafka() {
 	}
 	l.source("kafka.password_from", k.PasswordFrom)
 	l.tls("kafka.tls", k.TLS)
-	for path, name := range map[string]string{"kafka.position_topic": k.PositionTopic, "kafka.ledger_topic": k.LedgerTopic} {
+	for path, name := range map[string]string{"kafka.position_topic": k.PositionTopic,
+		"kafka.ledger_topic": k.LedgerTopic} {
 		if !topicName.MatchString(name) {
 			l.at(path, "a topic's name is made of 1 to 249 of a-z, A-Z, 0-9, dot, _ and -")
 		}
@@ -151,7 +152,8 @@ func (l *loader) tls(path string, t TLSConfig) {
 
 func (l *loader) validateRegistry() {
 	r := l.config.SchemaRegistry
-	if u, err := url.Parse(string(r.URL)); r.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+	if u, err := url.Parse(string(r.URL)); r.URL != "" && (err != nil || u.Scheme != "http" &&
+		u.Scheme != "https" || u.Host == "") {
 		l.at("schema_registry.url", "want an address that begins with http:// or https://")
 	}
 	if r.BearerFrom != "" && (r.User != "" || r.PasswordFrom != "") {
@@ -187,7 +189,8 @@ func checkReplacement(r Route) error {
 				return fmt.Errorf("$%s: the expression has %d groups", name, r.Match.Regexp().NumSubexp())
 			}
 		} else if r.Match.Regexp().SubexpIndex(name) < 0 {
-			return fmt.Errorf("$%s: the expression has no group of that name (a number before letters is written ${1})", name)
+			return fmt.Errorf("$%s: the expression has no group of that name (a number before letters is written "+
+				"${1})", name)
 		}
 	}
 	return nil

@@ -47,10 +47,18 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 	}
 }
 
-// describe completes a table's shape, for the stream. A table that is not captured has no relation.
+// describe completes a table's shape, for the stream. A table that is not captured has no relation. Tables are those
+// found at the start; one that comes to match later is reported, but for Debezium, which captures it then.
 func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
-	if !p.captured[decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}] {
-		return nil, nil
+	name := decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}
+	if !p.captured[name] {
+		switch matches := p.Config.Source.Captures(name.Namespace, name.Name); {
+		case matches && !p.debezium():
+			p.Log.Warn("table matches source.tables but was not there at the start: restart to capture it", "table", name)
+			return nil, nil
+		case !matches:
+			return nil, nil
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), describeTimeout)
 	defer cancel()
@@ -246,6 +254,9 @@ func publicationOptions(c Config, tables []snapshot.Table) decoder.PublicationOp
 		o.Scope = decoder.NoTables
 	}
 	for _, t := range tables {
+		if t.Kind == 'p' && !c.Source.PublishViaRoot && !t.Published {
+			continue // Debezium reads a root beside its leaves in snapshots; the stream has the leaves only
+		}
 		o.Tables = append(o.Tables, decoder.TableName{Namespace: t.Namespace, Name: t.Name})
 	}
 	return o
