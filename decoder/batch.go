@@ -147,5 +147,5 @@ func (b *Batch) reset() {
 	b.datums.reset()
 	b.changes.reset()
 	b.Transactions = b.Transactions[:0]
-	b.Confirm, b.Urgent, b.Progress, b.used, b.open = 0, false, nil, 0, false
+	b.Confirm, b.Urgent, b.Progress, b.Covered, b.used, b.open = 0, false, nil, nil, 0, false
 }

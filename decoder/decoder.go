@@ -26,7 +26,8 @@ type DecoderOptions struct {
 // session: the server tells a table's shape once in a session. It is not safe for use by several goroutines.
 type Decoder struct {
 	options DecoderOptions
-	// Commits below resume are dropped. No commit may come that lies below previous, where the last one ended.
+	// Commits below resume are dropped. No commit may come that lies below previous, where the last one
+	// ended.
 	resume, previous LSN
 	lastCommit       LSN
 	// err is what ended decoding.
@@ -361,8 +362,8 @@ func (d *Decoder) Keepalive(walEnd LSN, b *Batch) {
 }
 
 // SetResume has every transaction dropped whose commit record starts below resume, as the server does with
-// a start position; its tuples are not looked at. lastCommit is where the last one before it ended, 0 when that is not
-// known. It holds from the next BEGIN on.
+// a start position; its tuples are not looked at. lastCommit is where the last one before it ended, 0 when
+// that is not known. It holds from the next BEGIN on.
 func (d *Decoder) SetResume(resume, lastCommit LSN) { d.resume, d.lastCommit = resume, lastCommit }
 
 // InTransaction says that a BEGIN was decoded and its COMMIT not yet.

@@ -333,8 +333,10 @@ func TestDescribeIsAskedAtEachRelation(t *testing.T) {
 	want := []Shape{
 		{7, "public", "t", 'd', []ShapeColumn{{"id", 23, -1, true, "", ""}, {"v", 25, -1, false, "", ""}}},
 		{7, "public", "t", 'd', []ShapeColumn{{"id", 23, -1, true, "", ""}, {"v", 25, -1, false, "", ""}}},
-		{7, "pg_catalog", "t", 'f',
-			[]ShapeColumn{{"id", 23, -1, true, "", ""}, {"v", 16999, 12, true, "pg_catalog", "numeric"}}},
+		{
+			7, "pg_catalog", "t", 'f',
+			[]ShapeColumn{{"id", 23, -1, true, "", ""}, {"v", 16999, 12, true, "pg_catalog", "numeric"}},
+		},
 	}
 	if !reflect.DeepEqual(shapes, want) {
 		t.Errorf("got  %v\nwant %v", shapes, want)

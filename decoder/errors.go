@@ -64,7 +64,8 @@ func (e *ServerError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s (SQLSTATE %s)", e.Doing, e.Message, e.Code)
 	for _, more := range []struct{ name, text string }{
-		{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}} {
+		{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where},
+	} {
 		if more.text != "" {
 			fmt.Fprintf(&b, ": %s: %s", more.name, more.text)
 		}
@@ -234,8 +235,10 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 	if refused.Code == codeInvalidPassword || refused.Code == codeInvalidAuth {
 		return &AuthError{Doing: doing, Code: refused.Code, Message: refused.Message}
 	}
-	e := &ServerError{Doing: doing, Code: refused.Code, Severity: refused.Severity, Message: refused.Message,
-		Detail: refused.Detail, Hint: refused.Hint, Where: refused.Where}
+	e := &ServerError{
+		Doing: doing, Code: refused.Code, Severity: refused.Severity, Message: refused.Message,
+		Detail: refused.Detail, Hint: refused.Hint, Where: refused.Where,
+	}
 	switch refused.Code {
 	case codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow:
 		e.shutdown = true

@@ -70,8 +70,10 @@ func VerifyPublication(ctx context.Context, conn *pgconn.PgConn, o PublicationOp
 	var findings []Finding
 	published := o.Operations
 	if p == nil {
-		findings = []Finding{{Code: FindingPublicationMissing, Blocking: true, Fix: o.createSQL(),
-			Text: fmt.Sprintf("publication %s does not exist; it must be made before the slot", o.Name)}}
+		findings = []Finding{{
+			Code: FindingPublicationMissing, Blocking: true, Fix: o.createSQL(),
+			Text: fmt.Sprintf("publication %s does not exist; it must be made before the slot", o.Name),
+		}}
 	} else {
 		findings, published = o.compare(p), p.Operations
 	}
@@ -93,25 +95,33 @@ func VerifyPublication(ctx context.Context, conn *pgconn.PgConn, o PublicationOp
 func (o PublicationOptions) compare(p *Publication) []Finding {
 	var findings []Finding
 	for _, t := range o.missing(p) {
-		findings = append(findings, Finding{Code: FindingTableMissing, Blocking: true, Table: t,
+		findings = append(findings, Finding{
+			Code: FindingTableMissing, Blocking: true, Table: t,
 			Text: fmt.Sprintf("publication %s does not publish table %s: its changes would not come", p.Name, t),
-			Fix:  o.addSQL([]TableName{t})})
+			Fix:  o.addSQL([]TableName{t}),
+		})
 	}
 	if all := p.Operations.or(o.Operations); all != p.Operations {
-		findings = append(findings, Finding{Code: FindingOperationMissing, Blocking: true,
+		findings = append(findings, Finding{
+			Code: FindingOperationMissing, Blocking: true,
 			Text: fmt.Sprintf("publication %s publishes %s only: other changes would not come", p.Name, p.Operations),
-			Fix:  o.publishSQL(all)})
+			Fix:  o.publishSQL(all),
+		})
 	}
 	if p.ViaRoot != o.ViaRoot {
-		findings = append(findings, Finding{Code: FindingViaRoot,
+		findings = append(findings, Finding{
+			Code: FindingViaRoot,
 			Text: fmt.Sprintf("publication %s has publish_via_partition_root %t, not %t: it decides under which name "+
-				"the changes of partitions come", p.Name, p.ViaRoot, o.ViaRoot)})
+				"the changes of partitions come", p.Name, p.ViaRoot, o.ViaRoot),
+		})
 	}
 	for _, t := range o.Tables {
 		if published, found := p.Table(t); found && published.RowFilter != "" {
-			findings = append(findings, Finding{Code: FindingRowFilter, Table: t,
+			findings = append(findings, Finding{
+				Code: FindingRowFilter, Table: t,
 				Text: fmt.Sprintf("publication %s publishes only the rows of %s for which %s holds", p.Name, t,
-					published.RowFilter)})
+					published.RowFilter),
+			})
 		}
 	}
 	return findings
@@ -145,8 +155,10 @@ func columnFindings(
 			}
 		}
 		if len(absent) > 0 {
-			findings = append(findings, Finding{Code: FindingColumnList, Table: t,
-				Text: fmt.Sprintf("publication %s leaves columns %s of %s out", p.Name, strings.Join(absent, ", "), t)})
+			findings = append(findings, Finding{
+				Code: FindingColumnList, Table: t,
+				Text: fmt.Sprintf("publication %s leaves columns %s of %s out", p.Name, strings.Join(absent, ", "), t),
+			})
 		}
 	}
 	return findings, nil
@@ -192,8 +204,10 @@ func identityFindings(ctx context.Context, conn *pgconn.PgConn, tables []TableNa
 
 // identityFinding judges one table. index is the identity index's name and "primary" or "other", "" for none.
 func identityFinding(t TableName, identity string, hasPrimary bool, index string) (Finding, bool) {
-	absent := Finding{Code: FindingNoIdentity, Blocking: true, Table: t,
-		Fix: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", t.quoted())}
+	absent := Finding{
+		Code: FindingNoIdentity, Blocking: true, Table: t,
+		Fix: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", t.quoted()),
+	}
 	const refused = "Postgres refuses its updates and deletes once they are published"
 	switch {
 	case identity == "f":
@@ -208,11 +222,13 @@ func identityFinding(t TableName, identity string, hasPrimary bool, index string
 		absent.Text = fmt.Sprintf("table %s has lost the index of its replica identity: %s", t, refused)
 		return absent, true
 	case identity == "i" && hasPrimary && strings.HasSuffix(index, " other"):
-		return Finding{Code: FindingIdentityNotKey, Table: t,
+		return Finding{
+			Code: FindingIdentityNotKey, Table: t,
 			Text: fmt.Sprintf("table %s has index %s as its replica identity, not its primary key: deletes carry "+
 				"that index's columns alone, and an update of the primary key does not show its old value", t,
 				strings.TrimSuffix(index, " other")),
-			Fix: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT", t.quoted())}, true
+			Fix: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT", t.quoted()),
+		}, true
 	}
 	return Finding{}, false
 }

@@ -47,8 +47,10 @@ func (o *oracle) decode(start LSN, data []byte) error {
 	switch m := message.(type) {
 	case *pglogrepl.BeginMessage:
 		o.ordinal = 0
-		o.open = &Transaction{Commit: LSN(m.FinalLSN), Begin: start, XID: m.Xid, First: true, Last: true,
-			Time: m.CommitTime.UnixMicro(), LastCommit: o.lastCommit}
+		o.open = &Transaction{
+			Commit: LSN(m.FinalLSN), Begin: start, XID: m.Xid, First: true, Last: true,
+			Time: m.CommitTime.UnixMicro(), LastCommit: o.lastCommit,
+		}
 	case *pglogrepl.OriginMessage:
 		o.open.Origin, o.open.OriginLSN, o.open.Begin = m.Name, LSN(m.CommitLSN), start
 	case *pglogrepl.CommitMessage:
@@ -85,15 +87,19 @@ func (o *oracle) add(c Change) {
 }
 
 func (o *oracle) logical(start LSN, m *pglogrepl.LogicalDecodingMessage) {
-	c := Change{Op: schema.OpMessage, LSN: start,
-		Prefix: m.Prefix, Content: m.Content, Transactional: m.Transactional}
+	c := Change{
+		Op: schema.OpMessage, LSN: start,
+		Prefix: m.Prefix, Content: m.Content, Transactional: m.Transactional,
+	}
 	if m.Transactional {
 		o.add(c)
 		return
 	}
 	end := LSN(m.LSN)
-	o.batch.Transactions = append(o.batch.Transactions, Transaction{Commit: end, End: end, Begin: start,
-		LastCommit: o.lastCommit, First: true, Last: true, Changes: []Change{c}})
+	o.batch.Transactions = append(o.batch.Transactions, Transaction{
+		Commit: end, End: end, Begin: start,
+		LastCommit: o.lastCommit, First: true, Last: true, Changes: []Change{c},
+	})
 	o.lastCommit, o.batch.Confirm = end, end
 }
 
@@ -143,11 +149,15 @@ func (o *oracle) row(relation uint32, tuple *pglogrepl.TupleData, kind byte) sch
 }
 
 func (o *oracle) describe(m *pglogrepl.RelationMessage) *schema.Relation {
-	r := &schema.Relation{OID: m.RelationID, Namespace: m.Namespace, Name: m.RelationName,
-		Identity: schema.Identity(m.ReplicaIdentity)}
+	r := &schema.Relation{
+		OID: m.RelationID, Namespace: m.Namespace, Name: m.RelationName,
+		Identity: schema.Identity(m.ReplicaIdentity),
+	}
 	for _, c := range m.Columns {
-		column := schema.Column{Name: c.Name, TypMod: c.TypeModifier, InIdentity: c.Flags == 1,
-			Type: &schema.Type{OID: c.DataType}}
+		column := schema.Column{
+			Name: c.Name, TypMod: c.TypeModifier, InIdentity: c.Flags == 1,
+			Type: &schema.Type{OID: c.DataType},
+		}
 		if named := o.types[c.DataType]; named != nil {
 			column.Type.Name, column.Type.Namespace = named.Name, named.Namespace
 			if named.Namespace == "" {

@@ -99,8 +99,10 @@ func pair(o StreamOptions, interval time.Duration) (*Stream, *server) {
 	o.Slot, o.Decoder = "s", DecoderOptions{Describe: describeText, KeepEmpty: true}
 	o = o.withDefaults()
 	now := time.Now()
-	s := &Stream{o: o, decoder: NewDecoder(o.Decoder), wire: newWire(client, nil, o.MaxRowBytes),
-		batch: o.Pool.Get(), pacer: pacer{interval: interval, last: now}}
+	s := &Stream{
+		o: o, decoder: NewDecoder(o.Decoder), wire: newWire(client, nil, o.MaxRowBytes),
+		batch: o.Pool.Get(), pacer: pacer{interval: interval, last: now},
+	}
 	v := &server{conn: far, told: told{last: now}}
 	go v.listen()
 	return s, v

@@ -88,8 +88,10 @@ func InspectPublication(ctx context.Context, conn *pgconn.PgConn, name string) (
 		return nil, nil
 	}
 	row := rows[0]
-	p := &Publication{Name: name, Owner: row[0], AllTables: row[1] == "t", ViaRoot: row[6] == "t",
-		Operations: Operations{row[2] == "t", row[3] == "t", row[4] == "t", row[5] == "t"}}
+	p := &Publication{
+		Name: name, Owner: row[0], AllTables: row[1] == "t", ViaRoot: row[6] == "t",
+		Operations: Operations{row[2] == "t", row[3] == "t", row[4] == "t", row[5] == "t"},
+	}
 	// One row for each column, so that no array has to be parsed.
 	query := `SELECT schemaname, tablename, '', '' FROM pg_catalog.pg_publication_tables
 		WHERE pubname = $1 ORDER BY 1, 2`

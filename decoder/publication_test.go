@@ -61,8 +61,10 @@ func TestPublicationLife(t *testing.T) {
 			CREATE TABLE public."B ""x" (id int PRIMARY KEY);
 			CREATE TABLE public.nokey (v text)`)
 		name := `p "1`
-		o := PublicationOptions{Name: name, Tables: []TableName{{"public", "a"}},
-			Operations: Operations{Insert: true, Update: true}}
+		o := PublicationOptions{
+			Name: name, Tables: []TableName{{"public", "a"}},
+			Operations: Operations{Insert: true, Update: true},
+		}
 		verify := func(want ...string) []Finding {
 			t.Helper()
 			findings, err := VerifyPublication(ctx, db.conn, o)
@@ -128,13 +130,17 @@ func TestVerifyPublicationFindsLists(t *testing.T) {
 			CREATE UNIQUE INDEX iu ON public.i (u); ALTER TABLE public.i REPLICA IDENTITY USING INDEX iu;
 			CREATE PUBLICATION p FOR TABLE public.a (id, v) WHERE (id > 5), public.parts, public.i
 				WITH (publish_via_partition_root = true)`)
-		findings, err := VerifyPublication(context.Background(), db.conn, PublicationOptions{Name: "p",
-			Tables: []TableName{{"public", "a"}, {"public", "parts"}, {"public", "i"}}})
+		findings, err := VerifyPublication(context.Background(), db.conn, PublicationOptions{
+			Name:   "p",
+			Tables: []TableName{{"public", "a"}, {"public", "parts"}, {"public", "i"}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{FindingViaRoot, FindingRowFilter + " a", FindingColumnList + " a",
-			FindingNoIdentity + " part1", FindingIdentityNotKey + " i"}
+		want := []string{
+			FindingViaRoot, FindingRowFilter + " a", FindingColumnList + " a",
+			FindingNoIdentity + " part1", FindingIdentityNotKey + " i",
+		}
 		if got := codes(findings); !slices.Equal(got, want) {
 			t.Errorf("want %q, got %q", want, got)
 		}

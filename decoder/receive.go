@@ -21,7 +21,21 @@ const partialWait = 5 * time.Millisecond
 // connection must be served: by Hold. When Options.Stop closes first it ends the stream as Run does and
 // returns ErrStopped.
 func (s *Stream) Until(ctx context.Context, p LSN, out chan<- *Batch) error {
-	return s.end(ctx, s.read(ctx, out, p))
+	return s.Follow(ctx, func() Limit { return Limit{LSN: p, Final: true} }, out)
+}
+
+// Limit is how far Follow may go. LSN is as in Until, 0 for no bound; without Final Follow stands there until
+// the limit is another. Final without an LSN ends it where it is.
+type Limit struct {
+	LSN   LSN
+	Final bool
+}
+
+// Follow is Until for a limit that moves: the function is asked between reads, by the goroutine that calls
+// Follow. A limit without an LSN may become one only by way of Final; from then on it must not go back.
+func (s *Stream) Follow(ctx context.Context, limit func() Limit, out chan<- *Batch) error {
+	defer func() { s.held = time.Time{} }()
+	return s.end(ctx, s.read(ctx, out, limit))
 }
 
 // Run delivers what follows, until ctx ends, the connection breaks, the server shuts down or Options.Stop
@@ -29,7 +43,7 @@ func (s *Stream) Until(ctx context.Context, p LSN, out chan<- *Batch) error {
 // reached the last Confirm that it delivered, or StopTimeout, tells the server so and disconnects. Run
 // closes the stream, never out.
 func (s *Stream) Run(ctx context.Context, out chan<- *Batch) error {
-	err := s.end(ctx, s.read(ctx, out, 0))
+	err := s.end(ctx, s.read(ctx, out, func() Limit { return Limit{} }))
 	if closing := s.Close(); err == nil {
 		err = closing
 	}
@@ -66,18 +80,28 @@ func (s *Stream) Hold(ctx context.Context, f func(context.Context) error) error 
 	}
 }
 
-// read moves messages from the socket to the channel. It returns nil when it stands before until.
-func (s *Stream) read(ctx context.Context, out chan<- *Batch, until LSN) error {
+// read moves messages from the socket to the channel. It returns nil when it stands before the final limit.
+func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit) error {
 	defer s.endProbe()
 	for {
-		reached, err := s.drain(ctx, out, until)
+		now, to := time.Now(), limit()
+		if to.Final && to.LSN == 0 {
+			return s.deliver(ctx, out)
+		}
+		reached, err := s.drain(ctx, out, to.LSN)
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		if reached {
+		if reached && to.Final {
 			return s.deliver(ctx, out)
 		}
+		if reached {
+			if err := s.stand(ctx, out); err != nil {
+				return err
+			}
+			continue
+		}
+		s.held, now = time.Time{}, time.Now()
 		s.offer(out, now)
 		if err := s.serve(now); err != nil {
 			return err
@@ -91,11 +115,51 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, until LSN) error {
 		if err != nil {
 			return s.lost(err)
 		}
+		if n == 0 && s.blocked.IsZero() {
+			s.caughtUp = time.Now()
+		}
 		if n == 0 && !s.blocked.IsZero() {
 			// Nothing to read and nobody to take what was read: wait for the channel.
 			if err := s.deliver(ctx, out); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// standPause is how soon a stream that stands at its limit sees another one.
+const standPause = 5 * time.Millisecond
+
+// stand waits at a limit, with what came before it delivered.
+func (s *Stream) stand(ctx context.Context, out chan<- *Batch) error {
+	if err := s.deliver(ctx, out); err != nil {
+		return err
+	}
+	if s.held.IsZero() {
+		s.held = time.Now()
+	}
+	timer := time.NewTimer(standPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.o.Stop:
+	}
+	if err := s.serve(time.Now()); err != nil {
+		return err
+	}
+	return s.ended(ctx)
+}
+
+// observe shows the changes that came behind those of the batch's transactions so far.
+func (s *Stream) observe(transactions, changes int) {
+	for i := max(transactions-1, 0); i < len(s.batch.Transactions); i++ {
+		all := s.batch.Transactions[i].Changes
+		if i != transactions-1 {
+			changes = 0
+		}
+		for k := changes; k < len(all); k++ {
+			s.o.Observe(s.batch, &all[k])
 		}
 	}
 }
@@ -184,8 +248,18 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		if !open {
 			s.transaction = s.wire.lastRead
 		}
+		if len(message) >= 17 && message[0] == 'B' {
+			s.committed = int64(binary.BigEndian.Uint64(message[9:])) + postgresEpoch
+		}
+		transactions, changes := len(s.batch.Transactions), 0
+		if transactions > 0 {
+			changes = len(s.batch.Transactions[transactions-1].Changes)
+		}
 		if err := s.decoder.Decode(start, message, s.batch); err != nil {
 			return false, false, fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
+		}
+		if s.o.Observe != nil {
+			s.observe(transactions, changes)
 		}
 		// Relation and Type messages have start 0, and rows of interleaved transactions run backwards.
 		s.received = max(s.received, start)
@@ -199,6 +273,9 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		}
 		// A keepalive takes the road of data: it confirms only what was sent before it, once that is durable.
 		s.decoder.Keepalive(walEnd, s.batch)
+		if !s.decoder.InTransaction() {
+			s.caughtUp = s.wire.lastRead
+		}
 		s.batch.Urgent = s.pacer.storm(time.Now())
 		return false, until > 0 && !s.decoder.InTransaction() && walEnd >= until, nil
 	case len(body) == 0:

@@ -58,8 +58,10 @@ func newDatabase(t testing.TB, u string, admin *pgconn.PgConn, version int) *dat
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := &database{t: t, version: version, admin: admin,
-		name: fmt.Sprintf("stream_%d_%d", os.Getpid(), databases.Add(1))}
+	db := &database{
+		t: t, version: version, admin: admin,
+		name: fmt.Sprintf("stream_%d_%d", os.Getpid(), databases.Add(1)),
+	}
 	query(t, admin, "CREATE DATABASE "+db.name)
 	parsed.Path = "/" + db.name
 	db.url = parsed.String()
@@ -121,16 +123,20 @@ func (db *database) prepare() *CreatedSlot {
 
 // options streams the slot that prepare made.
 func (db *database) options() StreamOptions {
-	return StreamOptions{Connect: db.connect, Slot: db.slotName(), Publications: []string{`Pub "1`},
-		Decoder: DecoderOptions{Describe: describeText}}
+	return StreamOptions{
+		Connect: db.connect, Slot: db.slotName(), Publications: []string{`Pub "1`},
+		Decoder: DecoderOptions{Describe: describeText},
+	}
 }
 
 // describeText takes every column for a text.
 func describeText(s Shape) (*schema.Relation, error) {
 	r := &schema.Relation{OID: s.OID, Namespace: s.Namespace, Name: s.Name, Identity: s.Identity}
 	for _, c := range s.Columns {
-		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: &schema.Type{OID: 25, Name: "text"},
-			TypMod: -1, InIdentity: c.Key})
+		r.Columns = append(r.Columns, schema.Column{
+			Name: c.Name, Type: &schema.Type{OID: 25, Name: "text"},
+			TypMod: -1, InIdentity: c.Key,
+		})
 	}
 	return r, nil
 }

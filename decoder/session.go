@@ -102,7 +102,8 @@ func Config(ctx context.Context, o ConnectOptions) (*pgconn.Config, error) {
 	}
 	// Probes while nothing arrives: a network that died in silence is found within half a minute.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil || !o.Replication {
@@ -144,8 +145,10 @@ func connectOnce(ctx context.Context, o ConnectOptions) (*pgconn.PgConn, error) 
 }
 
 // verifiedParameters are looked at after the connect, in this order.
-var verifiedParameters = []string{"bytea_output", "extra_float_digits", "lc_monetary", "DateStyle",
-	"IntervalStyle", "TimeZone", "client_encoding"}
+var verifiedParameters = []string{
+	"bytea_output", "extra_float_digits", "lc_monetary", "DateStyle",
+	"IntervalStyle", "TimeZone", "client_encoding",
+}
 
 // verifySession completes a session: settings that only newer servers know, and proof that what was pinned
 // holds, since a pooler in between may have dropped startup parameters without a word.
@@ -216,8 +219,10 @@ func parseURL(text string) (*pgconn.Config, error) {
 		return config, nil
 	}
 	cause := errors.Unwrap(err)
-	for _, safe := range []string{"sslmode", "sslcert", "sslkey", "unable to read CA file",
-		"unable to add CA", "unable to load"} {
+	for _, safe := range []string{
+		"sslmode", "sslcert", "sslkey", "unable to read CA file",
+		"unable to add CA", "unable to load",
+	} {
 		if cause != nil && strings.Contains(cause.Error(), safe) {
 			return nil, fmt.Errorf("parse the source URL: %w", cause)
 		}

@@ -13,8 +13,10 @@ import (
 )
 
 func TestParseVersion(t *testing.T) {
-	for text, want := range map[string]int{"17.10 (Debian 17.10-1)": 170010, "13.23": 130023, "18beta1": 180000,
-		"19devel": 190000, "": 0, "x": 0} {
+	for text, want := range map[string]int{
+		"17.10 (Debian 17.10-1)": 170010, "13.23": 130023, "18beta1": 180000,
+		"19devel": 190000, "": 0, "x": 0,
+	} {
 		if got := parseVersion(text); got != want {
 			t.Errorf("%q: want %d, got %d", text, want, got)
 		}
@@ -58,15 +60,19 @@ func TestConfigTLS(t *testing.T) {
 }
 
 func TestConfigPinsParameters(t *testing.T) {
-	config, err := Config(context.Background(), ConnectOptions{Replication: true,
+	config, err := Config(context.Background(), ConnectOptions{
+		Replication:     true,
 		ApplicationName: strings.Repeat("n", 100),
 		URL: "postgres://u@localhost/d?datestyle=German&timezone=Asia/Tokyo&replication=true" +
-			"&options=-cgeqo%3Doff"})
+			"&options=-cgeqo%3Doff",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"DateStyle": "ISO", "TimeZone": "UTC", "replication": "database",
-		"application_name": strings.Repeat("n", 63), "options": "-cgeqo=off", "tcp_user_timeout": "0"} {
+	for name, want := range map[string]string{
+		"DateStyle": "ISO", "TimeZone": "UTC", "replication": "database",
+		"application_name": strings.Repeat("n", 63), "options": "-cgeqo=off", "tcp_user_timeout": "0",
+	} {
 		if got := config.RuntimeParams[name]; got != want {
 			t.Errorf("%s: want %q, got %q", name, want, got)
 		}
@@ -120,7 +126,8 @@ func TestConnectAsksForThePasswordOnceMore(t *testing.T) {
 	asked := 0
 	_, err = Connect(context.Background(), ConnectOptions{
 		URL:      "postgres://u:old@" + listener.Addr().String() + "/d?sslmode=disable",
-		Password: func(context.Context) (string, error) { asked++; return "hidden", nil }})
+		Password: func(context.Context) (string, error) { asked++; return "hidden", nil },
+	})
 	var auth *AuthError
 	if !errors.As(err, &auth) || Retryable(err) || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("want an AuthError, got %v", err)
@@ -129,8 +136,10 @@ func TestConnectAsksForThePasswordOnceMore(t *testing.T) {
 		t.Errorf("asked %d times, want 2", asked)
 	}
 	failed := errors.New("no secret")
-	_, err = Connect(context.Background(), ConnectOptions{URL: "postgres://u@localhost/d",
-		Password: func(context.Context) (string, error) { return "", failed }})
+	_, err = Connect(context.Background(), ConnectOptions{
+		URL:      "postgres://u@localhost/d",
+		Password: func(context.Context) (string, error) { return "", failed },
+	})
 	if !errors.Is(err, failed) {
 		t.Errorf("want the reason why there is no password, got %v", err)
 	}
@@ -172,10 +181,12 @@ func TestFault(t *testing.T) {
 // Settings of the role and the database do not reach any session of ours.
 func TestConnectOverridesSettings(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {
-		for _, setting := range []string{"DateStyle = 'German'", "bytea_output = 'escape'",
+		for _, setting := range []string{
+			"DateStyle = 'German'", "bytea_output = 'escape'",
 			"TimeZone = 'Asia/Tokyo'", "extra_float_digits = -5", "IntervalStyle = 'iso_8601'",
 			"statement_timeout = '1ms'",
-			"client_min_messages = 'error'", "tcp_user_timeout = 1000"} {
+			"client_min_messages = 'error'", "tcp_user_timeout = 1000",
+		} {
 			db.exec("ALTER DATABASE " + db.name + " SET " + setting)
 		}
 		if db.version >= 140000 {

@@ -124,8 +124,10 @@ func querySlots(ctx context.Context, conn *pgconn.PgConn, where string) ([]Slot,
 }
 
 func readSlot(row []string) (Slot, error) {
-	s := Slot{Name: row[0], Plugin: row[1], Database: row[2], Temporary: row[3] == "t", Active: row[4] == "t",
-		Status: row[8], Reason: row[12], TwoPhase: row[13] == "true", Failover: row[14] == "true"}
+	s := Slot{
+		Name: row[0], Plugin: row[1], Database: row[2], Temporary: row[3] == "t", Active: row[4] == "t",
+		Status: row[8], Reason: row[12], TwoPhase: row[13] == "true", Failover: row[14] == "true",
+	}
 	var errs [7]error
 	s.ActivePID, errs[0] = strconv.Atoi(row[5])
 	s.Restart, errs[1] = ParseLSN(row[6])

@@ -76,11 +76,17 @@ func TestCreateCommand(t *testing.T) {
 		want    string // "" is refused
 	}{
 		{CreateOptions{Name: "s"}, 130023, `CREATE_REPLICATION_SLOT "s" LOGICAL pgoutput EXPORT_SNAPSHOT`},
-		{CreateOptions{Name: "s", Temporary: true}, 140000,
-			`CREATE_REPLICATION_SLOT "s" TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`},
+		{
+			CreateOptions{Name: "s", Temporary: true},
+			140000,
+			`CREATE_REPLICATION_SLOT "s" TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`,
+		},
 		{CreateOptions{Name: "1a"}, 150000, `CREATE_REPLICATION_SLOT "1a" LOGICAL pgoutput (SNAPSHOT 'export')`},
-		{CreateOptions{Name: "s", Failover: true}, 170000,
-			`CREATE_REPLICATION_SLOT "s" LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER true)`},
+		{
+			CreateOptions{Name: "s", Failover: true},
+			170000,
+			`CREATE_REPLICATION_SLOT "s" LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER true)`,
+		},
 		{CreateOptions{Name: "s", Failover: true}, 160000, ""},
 		{CreateOptions{Name: "s", Failover: true, Temporary: true}, 180000, ""},
 	} {
@@ -97,8 +103,10 @@ func TestSlotLife(t *testing.T) {
 		if s := db.slot(); s != nil {
 			t.Fatalf("slot %+v before it is made", s)
 		}
-		created, err := CreateSlot(ctx, CreateOptions{Connect: db.connect, Name: db.slotName(),
-			Failover: db.version >= 170000})
+		created, err := CreateSlot(ctx, CreateOptions{
+			Connect: db.connect, Name: db.slotName(),
+			Failover: db.version >= 170000,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,8 +158,10 @@ func TestCreateSlotNamesItsBlockers(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		var seen []Blocker
-		_, err := CreateSlot(ctx, CreateOptions{Connect: db.connect, Name: db.slotName(),
-			Progress: func(blockers []Blocker) { seen = blockers; cancel() }})
+		_, err := CreateSlot(ctx, CreateOptions{
+			Connect: db.connect, Name: db.slotName(),
+			Progress: func(blockers []Blocker) { seen = blockers; cancel() },
+		})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("want context canceled, got %v", err)
 		}

@@ -2,13 +2,12 @@ package decoder
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"syscall"
 	"time"
-
-	"errors"
 )
 
 const (
@@ -100,8 +99,10 @@ type wire struct {
 
 func newWire(conn net.Conn, s *socket, limit int) *wire {
 	now := time.Now()
-	return &wire{conn: conn, socket: s, limit: limit, buf: make([]byte, wireBytes),
-		windowStart: now, lastRead: now}
+	return &wire{
+		conn: conn, socket: s, limit: limit, buf: make([]byte, wireBytes),
+		windowStart: now, lastRead: now,
+	}
 }
 
 // peek returns the first message that is complete, without consuming it; size is its length on the wire, 0

@@ -8,10 +8,11 @@ import (
 const (
 	// confirmInterval is how soon the server learns of a confirmed position that has moved.
 	confirmInterval = 100 * time.Millisecond
-	// nudgeInterval is how soon a walsender of Postgres 16 or later is woken from a sleep that it should not
-	// sleep. It looks how far the WAL is flushed, then joins the condition variable on which commits wake it
-	// (walsender.c, WalSndWaitForWal and WalSndWait): a commit in between wakes nobody, and would wait for the
-	// next commit or the next message from us. Seen once in a thousand commits, for the whole interval.
+	// nudgeInterval is how soon a walsender of Postgres 16 or later is woken from a sleep that it should
+	// not sleep. It looks how far the WAL is flushed, then joins the condition variable on which commits
+	// wake it (walsender.c, WalSndWaitForWal and WalSndWait): a commit in between wakes nobody, and would
+	// wait for the next commit or the next message from us. Seen once in a thousand commits, for the whole
+	// interval.
 	nudgeInterval = 100 * time.Millisecond
 	nudgeVersion  = 160000
 	// replyGap spaces the answers to a server that asks again as soon as it was answered.

@@ -50,6 +50,10 @@ type StreamOptions struct {
 	// MaxRowBytes bounds one message, the old and the new row together; 0 means 16 MiB. A larger one is a
 	// *RowTooLargeError.
 	MaxRowBytes int
+	// Observe, when set, is shown every change once it is decoded and before its batch leaves, by the goroutine
+	// that calls Follow, Until and Run. It may set the batch's Progress and change nothing else; what it is given
+	// is valid until it returns.
+	Observe func(*Batch, *Change)
 	// Stop, when closed, has Run end in order: see Run.
 	Stop <-chan struct{}
 	// StopTimeout bounds how long Run then waits for what it has delivered to be confirmed; 0 means 10 s.
@@ -101,6 +105,9 @@ type StreamStatus struct {
 	// Blocked is since when the channel has not taken a batch, zero when it does; Holding that Hold runs.
 	Blocked time.Time
 	Holding bool
+	// CaughtUp is when there was nothing left to read, or when the transaction that came last was committed if
+	// that is later: how long ago that is tells how far behind the stream is.
+	CaughtUp time.Time
 	// Stopping says that the server asks for replies in the way of one that wants to shut down.
 	Stopping bool
 }
@@ -130,6 +137,8 @@ type Stream struct {
 	held        time.Time // since when Hold runs
 	probe       *probe    // nil when none runs
 	probed      time.Time // when the last one began
+	caughtUp    time.Time // when there was nothing to read
+	committed   int64     // the commit time of the last BEGIN, microseconds since 1970
 	closed      bool
 	out         []byte // reused for statuses
 
@@ -195,9 +204,11 @@ func start(ctx context.Context, o StreamOptions, conn *pgconn.PgConn) (*Stream, 
 		return nil, fault("take over the replication connection", err)
 	}
 	now := time.Now()
-	s := &Stream{o: o, decoder: NewDecoder(o.Decoder), wire: newWire(taken.Conn, bottom, o.MaxRowBytes),
+	s := &Stream{
+		o: o, decoder: NewDecoder(o.Decoder), wire: newWire(taken.Conn, bottom, o.MaxRowBytes),
 		timeout: timeout, pid: taken.PID, batch: o.Pool.Get(), answered: now,
-		pacer: pacer{interval: statusInterval(timeout), last: now}, oversleeps: version >= nudgeVersion}
+		pacer: pacer{interval: statusInterval(timeout), last: now}, oversleeps: version >= nudgeVersion,
+	}
 	if err := s.command(ctx, startCommand(o, version)); err != nil {
 		s.hangUp()
 		return nil, err
@@ -323,9 +334,16 @@ func (s *Stream) publish(now time.Time) {
 	if s.wire.lastRead.After(s.answered) {
 		s.answered = s.wire.lastRead
 	}
-	status := StreamStatus{Slot: s.o.Slot, Lane: "live", PID: s.pid, Received: s.received,
+	status := StreamStatus{
+		Slot: s.o.Slot, Lane: "live", PID: s.pid, Received: s.received,
 		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.wire.lastRead,
-		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now)}
+		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
+	}
+	status.CaughtUp = s.caughtUp
+	// The server's clock may be ahead of ours, and no transaction commits in the future.
+	if at := time.UnixMicro(s.committed); at.After(s.caughtUp) && at.Before(now) {
+		status.CaughtUp = at
+	}
 	if s.decoder.InTransaction() {
 		status.Transaction, status.Rows, status.Since = s.decoder.Commit(), s.decoder.Ordinal(), s.transaction
 	}

@@ -164,7 +164,7 @@ func TestStreamBlockedChannelOutlivesTheServersTimeout(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		nobody := make(chan *Batch)
-		if err := s.read(ctx, nobody, 0); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.read(ctx, nobody, func() Limit { return Limit{} }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("want the context's end, got %v", err)
 		}
 		if s.Status().Blocked.IsZero() {

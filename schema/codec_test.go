@@ -109,8 +109,12 @@ func TestCodecIndependentDecoder(t *testing.T) {
 		{Name: "shape", Type: boxType, TypMod: -1},
 	}}
 	c := mustCompile(t, r, ordersOptions())
-	row := Row{textOf("-9223372036854775808"), textOf("t"), textOf("d\u00e9\x01"), textOf("-0.125"),
-		textOf(`\x00ff`), {}, textOf("(1,1),(0,0)")}
+	row := Row{
+		textOf("-9223372036854775808"), textOf("t"), textOf("d\u00e9\x01"), textOf("-0.125"),
+		textOf(`\x00ff`),
+		{},
+		textOf("(1,1),(0,0)"),
+	}
 	want := map[string]any{
 		"id": int64(math.MinInt64), "b": true, "name": "d\u00e9\x01", "f": -0.125,
 		"raw": []byte{0, 255}, "none": nil,

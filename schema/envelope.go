@@ -46,7 +46,8 @@ type Source struct {
 	// Time is the commit time, or the time of the snapshot's read, in microseconds since 1970.
 	Time     int64
 	Snapshot Marker
-	// LSN is the change's own WAL position; 0 writes null, as Debezium does for an incremental snapshot's rows.
+	// LSN is the change's own WAL position; 0 writes null, as Debezium does for an incremental snapshot's
+	// rows.
 	LSN uint64
 	// LastCommit is the end LSN of the transaction before this one, sequence's first part; 0 when unknown.
 	LastCommit uint64

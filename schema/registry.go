@@ -36,8 +36,8 @@ type RegistryOptions struct {
 	User     string
 	Password func() (string, error)
 	Bearer   func() (string, error)
-	// TLS is used for https; nil is the system's authorities. Transport, when set, is used instead of one made
-	// of TLS.
+	// TLS is used for https; nil is the system's authorities. Transport, when set, is used instead of one
+	// made of TLS.
 	TLS       *tls.Config
 	Transport http.RoundTripper
 	// Timeout bounds one request; 0 means 10 s. MaxPause bounds the pause between two; 0 means 10 s.
@@ -76,7 +76,8 @@ type subjectText struct{ subject, text string }
 func NewRegistry(o RegistryOptions) (*Registry, error) {
 	parsed, err := url.Parse(o.URL)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return nil, errors.New("schema registry URL: want http://host:port or https://host:port with an optional path")
+		return nil, errors.New("schema registry URL: want http://host:port or https://host:port with an optional " +
+			"path")
 	}
 	if user := parsed.User; user != nil && o.User == "" {
 		password, _ := user.Password()
@@ -102,9 +103,10 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	return &Registry{o: o, base: base, ids: make(map[subjectText]int)}, nil
 }
 
-// ID returns the id of an Avro schema under a subject, which is registered if it is not. An id that was given once
-// is never asked for again. While the registry does not answer, or answers 429 or 5xx, ID tries again with growing
-// pauses until ctx ends; every other refusal is an *IncompatibleError, a *RegistryAuthError or a *RegistryError.
+// ID returns the id of an Avro schema under a subject, which is registered if it is not. An id that was
+// given once is never asked for again. While the registry does not answer, or answers 429 or 5xx, ID tries
+// again with growing pauses until ctx ends; every other refusal is an *IncompatibleError, a
+// *RegistryAuthError or a *RegistryError.
 func (g *Registry) ID(ctx context.Context, subject, text string) (int, error) {
 	key := subjectText{subject, text}
 	g.mu.Lock()
@@ -130,7 +132,8 @@ func (g *Registry) ID(ctx context.Context, subject, text string) (int, error) {
 	return id, nil
 }
 
-// Ping asks the registry once for the list of its subjects: it is there, speaks the API, and takes the secret.
+// Ping asks the registry once for the list of its subjects: it is there, speaks the API, and takes the
+// secret.
 func (g *Registry) Ping(ctx context.Context) error {
 	call := g.call(ctx)
 	_, err := call.client.GetSubjects()
@@ -174,8 +177,8 @@ func (g *Registry) register(ctx context.Context, subject, text string) (int, err
 	return 0, err
 }
 
-// explain says what in a schema cannot read what the subject's latest version wrote, empty when that is not known.
-// Registries say it in many ways, some not at all.
+// explain says what in a schema cannot read what the subject's latest version wrote, empty when that is not
+// known. Registries say it in many ways, some not at all.
 func (g *Registry) explain(ctx context.Context, subject, text string) string {
 	latest, err := g.call(ctx).client.GetLatestSchema(subject)
 	if err != nil {
@@ -251,8 +254,8 @@ func (g *Registry) ended() {
 	}
 }
 
-// registryCall is one call of srclient, which knows no context: the transport carries it, and remembers the status,
-// which srclient loses when the body is no JSON.
+// registryCall is one call of srclient, which knows no context: the transport carries it, and remembers the
+// status, which srclient loses when the body is no JSON.
 type registryCall struct {
 	ctx      context.Context
 	registry *Registry

@@ -47,10 +47,12 @@ func (e *RegistryAuthError) Error() string {
 		who = "user " + e.User
 	}
 	if e.Status == http.StatusForbidden {
-		return fmt.Sprintf("%s at %s: %s may not (403): grant it to read and write the subject, or register the schema "+
+		return fmt.Sprintf("%s at %s: %s may not (403): grant it to read and write the subject, or register the "+
+			"schema "+
 			"by hand", e.Doing, e.URL, who)
 	}
-	return fmt.Sprintf("%s at %s: %s or its secret is not accepted (401): set the registry's user and password, or its "+
+	return fmt.Sprintf("%s at %s: %s or its secret is not accepted (401): set the registry's user and "+
+		"password, or its "+
 		"token", e.Doing, e.URL, who)
 }
 
@@ -60,7 +62,8 @@ func (e *RegistryAuthError) Retryable() bool { return false }
 // IncompatibleError is a schema that the registry's compatibility rule refuses.
 type IncompatibleError struct {
 	Subject string
-	// Detail is the registry's own text, Finding what comparing with the latest version shows; each may be empty.
+	// Detail is the registry's own text, Finding what comparing with the latest version shows; each may be
+	// empty.
 	Detail, Finding string
 }
 
@@ -73,8 +76,10 @@ func (e *IncompatibleError) Error() string {
 	if e.Detail != "" {
 		text += ": the registry says: " + e.Detail
 	}
-	return text + ": either change the table so that the new schema can read old data (a new column nullable or with a " +
-		"default), or lower the subject's compatibility (to NONE, for the time of one registration), or route the table " +
+	return text + ": either change the table so that the new schema can read old data (a new column nullable " +
+		"or with a " +
+		"default), or lower the subject's compatibility (to NONE, for the time of one registration), or route " +
+		"the table " +
 		"to a new topic"
 }
 
@@ -93,7 +98,8 @@ type RegistryError struct {
 
 // Error repeats what the registry says.
 func (e *RegistryError) Error() string {
-	return fmt.Sprintf("%s at %s: it refuses with %d %s: %s", e.Doing, e.URL, e.Status, http.StatusText(e.Status), e.Detail)
+	return fmt.Sprintf("%s at %s: it refuses with %d %s: %s", e.Doing, e.URL, e.Status,
+		http.StatusText(e.Status), e.Detail)
 }
 
 // Retryable is false.
@@ -114,7 +120,8 @@ func (c *registryCall) fault(doing string, err error) error {
 	switch {
 	case c.status >= 200 && c.status < 300:
 		// It answered with something that is no answer: another service, or a proxy's page.
-		return &RegistryError{Doing: doing, URL: base, Status: c.status, Detail: "the answer is not the registry's: " +
+		return &RegistryError{Doing: doing, URL: base, Status: c.status, Detail: "the answer is not the " +
+			"registry's: " +
 			"the URL may lack its path"}
 	case c.status == 0 || c.status == http.StatusTooManyRequests || c.status >= 500:
 		var wrapped *url.Error // it tells the whole URL once more

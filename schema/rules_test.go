@@ -183,14 +183,29 @@ func TestJDBCSize(t *testing.T) {
 		mod           int32
 		length, scale int
 	}{
-		{"int2", -1, 5, 0}, {"int4", -1, 10, 0}, {"int8", -1, 19, 0}, {"bool", -1, 1, 0},
-		{"float4", -1, 8, 8}, {"float8", -1, 17, 17},
-		{"numeric", -1, 131089, 0}, {"numeric", 9<<16 + 4 + 4, 9, 4}, {"numeric", 5<<16 + 2046 + 4, 5, -2},
-		{"varchar", -1, 2147483647, 0}, {"varchar", 16, 12, 0}, {"bpchar", 5, 1, 0},
-		{"bit", 4, 4, 0}, {"varbit", -1, 2147483647, 0}, {"text", -1, 2147483647, 0},
-		{"date", -1, 13, 0}, {"time", -1, 15, 6}, {"timetz", 0, 14, 0},
-		{"timestamp", 3, 26, 3}, {"timestamp", -1, 29, 6}, {"timestamptz", 1, 31, 1},
-		{"interval", -1, 49, 6}, {"interval", 0x7fff<<16 | 2, 49, 2},
+		{"int2", -1, 5, 0},
+		{"int4", -1, 10, 0},
+		{"int8", -1, 19, 0},
+		{"bool", -1, 1, 0},
+		{"float4", -1, 8, 8},
+		{"float8", -1, 17, 17},
+		{"numeric", -1, 131089, 0},
+		{"numeric", 9<<16 + 4 + 4, 9, 4},
+		{"numeric", 5<<16 + 2046 + 4, 5, -2},
+		{"varchar", -1, 2147483647, 0},
+		{"varchar", 16, 12, 0},
+		{"bpchar", 5, 1, 0},
+		{"bit", 4, 4, 0},
+		{"varbit", -1, 2147483647, 0},
+		{"text", -1, 2147483647, 0},
+		{"date", -1, 13, 0},
+		{"time", -1, 15, 6},
+		{"timetz", 0, 14, 0},
+		{"timestamp", 3, 26, 3},
+		{"timestamp", -1, 29, 6},
+		{"timestamptz", 1, 31, 1},
+		{"interval", -1, 49, 6},
+		{"interval", 0x7fff<<16 | 2, 49, 2},
 	} {
 		c := &Column{Type: builtin(0, test.typ), TypMod: test.mod}
 		if length, scale := jdbcSize(c); length != test.length || scale != test.scale {

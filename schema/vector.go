@@ -52,8 +52,8 @@ func denseForm(name string, kind nodeKind, item func(*writer, []byte) error) for
 	}
 }
 
-// writeList writes an array of what stands between commas. An item writes itself, and its error is replaced by
-// one that tells where in the vector it stands: the item knows its own text only.
+// writeList writes an array of what stands between commas. An item writes itself, and its error is replaced
+// by one that tells where in the vector it stands: the item knows its own text only.
 func writeList(w *writer, list []byte, form string, item func(*writer, []byte) error) error {
 	n := 0
 	if len(list) > 0 {

@@ -168,8 +168,10 @@ func TestDefaultTexts(t *testing.T) {
 
 func TestAvroTextNames(t *testing.T) {
 	point := func(optional bool) *node {
-		return &node{kind: nodeStruct, name: "g.Point", version: 1, doc: "a point", optional: optional,
-			fields: []field{{"x", &node{kind: nodeFloat64}}}}
+		return &node{
+			kind: nodeStruct, name: "g.Point", version: 1, doc: "a point", optional: optional,
+			fields: []field{{"x", &node{kind: nodeFloat64}}},
+		}
 	}
 	n := &node{kind: nodeStruct, name: "g.Top", fields: []field{
 		{"a", point(true)},

@@ -40,6 +40,7 @@ type status struct {
 	Source   statusSource  `json:"source"`
 	Position statusLSNs    `json:"position"`
 	Lag      statusLag     `json:"lag"`
+	Anchor   statusAnchor  `json:"anchor"`
 	// Snapshot is null when none was begun since the start.
 	Snapshot *statusSnapshot `json:"snapshot"`
 	Kafka    statusKafka     `json:"kafka"`
@@ -74,6 +75,19 @@ type statusSource struct {
 	Connected     bool   `json:"connected"`
 	WALStatus     string `json:"wal_status"`
 	Lane          string `json:"lane,omitempty"` // live or catch-up
+}
+
+// statusAnchor is the second slot, from which the past can be published again.
+type statusAnchor struct {
+	Slot          string `json:"slot"`
+	Confirmed     string `json:"confirmed"` // nothing older can be replayed; empty when there is no anchor
+	KeepBytes     int64  `json:"keep_bytes"`
+	RetainedBytes int64  `json:"retained_bytes"`
+	// What moving it has cost since the start: how often, how much WAL the server read, for how long.
+	Advances       int     `json:"advances"`
+	ReadBytes      int64   `json:"read_bytes"`
+	AdvanceSeconds float64 `json:"advance_seconds"`
+	Problem        string  `json:"problem,omitempty"`
 }
 
 type statusLSNs struct {
@@ -180,8 +194,10 @@ func (b *board) Fail(err error, retrying bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	code := exitCode(err)
-	b.failed = &statusError{Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code,
-		Retrying: retrying}
+	b.failed = &statusError{
+		Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code,
+		Retrying: retrying,
+	}
 }
 
 // Status asks for the present status.

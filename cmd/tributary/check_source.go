@@ -286,8 +286,10 @@ func checkPublication(
 ) {
 	found, err := decoder.VerifyPublication(ctx, conn, decoder.PublicationOptions{
 		Name: c.Source.Publication, Tables: tables, ViaRoot: viaRoot,
-		Operations: decoder.Operations{Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
-			Truncate: !c.Skips('t')},
+		Operations: decoder.Operations{
+			Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
+			Truncate: !c.Skips('t'),
+		},
 	})
 	if err != nil {
 		f.fail("publication", err.Error(), "")

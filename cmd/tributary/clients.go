@@ -101,8 +101,10 @@ func schemaOptions(c Config) (schema.Options, error) {
 
 // The words of the configuration in the terms of package schema.
 var (
-	formats = map[string]schema.Format{"avro": schema.Avro, "json": schema.JSONBare,
-		"json_schema": schema.JSONSchemas}
+	formats = map[string]schema.Format{
+		"avro": schema.Avro, "json": schema.JSONBare,
+		"json_schema": schema.JSONSchemas,
+	}
 	decimalModes = map[string]schema.DecimalMode{
 		"precise": schema.DecimalPrecise, "double": schema.DecimalDouble, "string": schema.DecimalString,
 	}
@@ -111,8 +113,10 @@ var (
 		"connect": schema.TimeConnect, "isostring": schema.TimeISOString,
 		"microseconds": schema.TimeMicros, "nanoseconds": schema.TimeNanos,
 	}
-	intervalModes = map[string]schema.IntervalMode{"numeric": schema.IntervalNumeric,
-		"string": schema.IntervalString}
+	intervalModes = map[string]schema.IntervalMode{
+		"numeric": schema.IntervalNumeric,
+		"string":  schema.IntervalString,
+	}
 	hstoreModes = map[string]schema.HstoreMode{"json": schema.HstoreJSON, "map": schema.HstoreMap}
 	binaryModes = map[string]schema.BinaryMode{
 		"bytes": schema.BinaryBytes, "base64": schema.BinaryBase64,
@@ -131,8 +135,10 @@ func columnRules(c ColumnsConfig) []schema.ColumnRule {
 	if exclude := anyOf(c.Exclude); exclude != nil {
 		rules = append(rules, schema.ColumnRule{Columns: exclude, Action: schema.Exclude})
 	}
-	actions := map[string]schema.ColumnAction{"mask": schema.Mask, "truncate": schema.Truncate,
-		"hash": schema.Hash}
+	actions := map[string]schema.ColumnAction{
+		"mask": schema.Mask, "truncate": schema.Truncate,
+		"hash": schema.Hash,
+	}
 	for _, r := range c.Rules {
 		rules = append(rules, schema.ColumnRule{
 			Columns: anyOf(r.Columns), Action: actions[r.Action], Length: r.Length,
@@ -236,8 +242,10 @@ func tlsConfig(path string, t TLSConfig) (*tls.Config, error) {
 // publisher's to add.
 func kafkaOptions(c Config) ([]kgo.Opt, error) {
 	k := c.Kafka
-	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID),
-		kgo.ProducerBatchCompression(codecs[k.Compression])}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID),
+		kgo.ProducerBatchCompression(codecs[k.Compression]),
+	}
 	if k.TLS.On(k.Auth == "msk_iam") {
 		config, err := tlsConfig("kafka.tls", k.TLS)
 		if err != nil {

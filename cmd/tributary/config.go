@@ -15,6 +15,8 @@ type Config struct {
 	Pipeline       string         `yaml:"pipeline"`
 	Source         SourceConfig   `yaml:"source"`
 	Snapshot       SnapshotConfig `yaml:"snapshot"`
+	Takeover       TakeoverConfig `yaml:"takeover"`
+	Replay         ReplayConfig   `yaml:"replay"`
 	Kafka          KafkaConfig    `yaml:"kafka"`
 	SchemaRegistry RegistryConfig `yaml:"schema_registry"`
 	Topic          TopicConfig    `yaml:"topic"`
@@ -114,6 +116,23 @@ type SnapshotConfig struct {
 	Pause time.Duration `yaml:"pause"`
 	// Read only these of the captured tables; all when empty.
 	Tables []Pattern `yaml:"tables"`
+	// A slot that is there while no position is stored: read the rows again, or exit 4.
+	WithoutPosition string `yaml:"without_position" in:"snapshot,stop"`
+}
+
+// TakeoverConfig is a Debezium connector whose slot tributary takes over, and may give back.
+type TakeoverConfig struct {
+	// The topic of Connect's offsets. A slot without a stored position goes on from what the connector has stored
+	// there; at an orderly stop tributary's own position is put there, for Debezium to go on from.
+	ConnectOffsets string `yaml:"connect_offsets"`
+	// The connector's name; by default the one in its JSON.
+	Connector string `yaml:"connector"`
+}
+
+// ReplayConfig is what is kept so that the past can be published again.
+type ReplayConfig struct {
+	// How much WAL the anchor, a second slot, keeps behind the slot for replay and rewind; 0 keeps none.
+	Keep Bytes `yaml:"keep"`
 }
 
 // KafkaConfig is the cluster and how it is written to.
@@ -141,6 +160,8 @@ type KafkaConfig struct {
 	WindowBytes Bytes `yaml:"window_bytes"`
 	// at-least-once: how long a record waits for company in its batch.
 	Linger time.Duration `yaml:"linger"`
+	// exactly-once: how long a crash without a restart holds back read_committed consumers.
+	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
 }
 
 // TLSConfig is one side's TLS settings.
@@ -319,12 +340,16 @@ type LogConfig struct {
 func defaultConfig() Config {
 	return Config{
 		Source: SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20},
-		Snapshot: SnapshotConfig{Mode: "initial", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,
-			Pause: time.Second},
+		Snapshot: SnapshotConfig{
+			Mode: "initial", WithoutPosition: "snapshot", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,
+			Pause: time.Second,
+		},
+		Replay: ReplayConfig{Keep: 1 << 30},
 		Kafka: KafkaConfig{
 			TLS: TLSConfig{Enabled: "auto"}, Auth: "none", ClientID: "tributary", Compression: "lz4",
 			PositionTopic: "tributary.positions", LedgerTopic: "tributary.ledger",
 			WindowRecords: 50_000, WindowBytes: 16 << 20, Linger: 2 * time.Millisecond,
+			TransactionTimeout: 40 * time.Second,
 		},
 		SchemaRegistry:    RegistryConfig{TLS: TLSConfig{Enabled: "auto"}},
 		Topic:             TopicConfig{Delimiter: ".", Create: true},

@@ -135,8 +135,10 @@ func compare(t *testing.T, file, got string) {
 func TestPrecedence(t *testing.T) {
 	o := loadOptions{
 		File: "testdata/short.good.yaml",
-		Environ: []string{"TRIBUTARY_TOPIC_PARTITIONS=7", "TRIBUTARY_SOURCE_TABLES=a.b, c.d",
-			"TRIBUTARY_HEADERS={a: b}", "TRIBUTARY_SOURCE_URK=x", "TRIBUTARY_TEST_KAFKA=x"},
+		Environ: []string{
+			"TRIBUTARY_TOPIC_PARTITIONS=7", "TRIBUTARY_SOURCE_TABLES=a.b, c.d",
+			"TRIBUTARY_HEADERS={a: b}", "TRIBUTARY_SOURCE_URK=x", "TRIBUTARY_TEST_KAFKA=x",
+		},
 		Flags: map[string]string{"topic.partitions": "9", "source.key_columns": "[{table: a.b, columns: [x]}]"},
 	}
 	c, err := load(o)
@@ -194,8 +196,10 @@ func TestKeys(t *testing.T) {
 // TestEveryKeyCanBeSet gives each key a value through its variable, so that no type is forgotten.
 func TestEveryKeyCanBeSet(t *testing.T) {
 	for _, k := range configKeys() {
-		text := map[reflect.Kind]string{reflect.Bool: "false", reflect.Int: "1", reflect.Int64: "1",
-			reflect.String: "x"}[k.typ.Kind()]
+		text := map[reflect.Kind]string{
+			reflect.Bool: "false", reflect.Int: "1", reflect.Int64: "1",
+			reflect.String: "x",
+		}[k.typ.Kind()]
 		switch {
 		case k.enum != nil:
 			text = k.enum[len(k.enum)-1]

@@ -63,8 +63,10 @@ func (l *loader) loadDebezium(path string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("read connector configuration: %w", err)}
 	}
-	d := &connector{l: l, file: path, properties: map[string]string{}, lines: map[string]int{},
-		query: url.Values{}}
+	d := &connector{
+		l: l, file: path, properties: map[string]string{}, lines: map[string]int{},
+		query: url.Values{},
+	}
 	if err := d.read(text); err != nil {
 		return usageError{fmt.Errorf("read connector configuration %s: %w", path, err)}
 	}
@@ -85,6 +87,11 @@ func (d *connector) read(text []byte) error {
 	}
 	if err := json.Unmarshal(text, &outer); err != nil {
 		return jsonError(text, err)
+	}
+	var name string
+	if json.Unmarshal(outer.Name, &name) == nil {
+		d.l.config.Takeover.Connector = name
+		d.l.note("takeover.connector", origin{"debezium", "name"})
 	}
 	start := 0
 	if len(outer.Config) > 0 && outer.Config[0] == '{' {
@@ -147,8 +154,10 @@ func (d *connector) defaults() {
 	c.Source.Tables = []Pattern{everything()}
 	d.source = url.URL{Scheme: "postgres"}
 	d.query.Set("sslmode", "prefer")
-	for _, path := range []string{"compatibility", "source.slot", "source.publication",
-		"source.create_publication", "source.tables"} {
+	for _, path := range []string{
+		"compatibility", "source.slot", "source.publication",
+		"source.create_publication", "source.tables",
+	} {
 		d.l.note(path, origin{"debezium", "default"})
 	}
 }
@@ -292,6 +301,10 @@ func (d *connector) finish() {
 	c.Source.URL = URL(d.source.String())
 	d.l.note("source.url", origin{"debezium", "database.*"})
 	d.transforms()
+	if name := d.properties["name"]; c.Takeover.Connector == "" && name != "" {
+		c.Takeover.Connector = name
+		d.l.note("takeover.connector", origin{"debezium", "name"})
+	}
 	if c.Format.Key == "avro" && d.properties["key.converter"] == "" || c.Format.Value == "avro" &&
 		d.properties["value.converter"] == "" {
 		c.notes = append(c.notes, "the connector's JSON names no key.converter or value.converter, and the "+

@@ -58,8 +58,10 @@ func inURL(name string) func(*connector, string) error {
 }
 
 func (d *connector) autocreate(value string) error {
-	to := map[string]string{"all_tables": "all_tables", "disabled": "false", "filtered": "filtered",
-		"no_tables": "no_tables"}[strings.ToLower(value)]
+	to := map[string]string{
+		"all_tables": "all_tables", "disabled": "false", "filtered": "filtered",
+		"no_tables": "no_tables",
+	}[strings.ToLower(value)]
 	if to == "" {
 		return fmt.Errorf("%q is not one of all_tables, disabled, filtered, no_tables", value)
 	}

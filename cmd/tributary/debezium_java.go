@@ -80,9 +80,15 @@ func javaOnly(expression string) error {
 // notRE2 explains why Go refuses an expression that Java takes.
 func notRE2(expression string, err error) error {
 	for _, known := range []struct{ part, what string }{
-		{"(?=", "lookahead"}, {"(?!", "lookahead"}, {"(?<=", "lookbehind"}, {"(?<!", "lookbehind"},
-		{"(?>", "an atomic group"}, {"*+", "a possessive quantifier"}, {"++", "a possessive quantifier"},
-		{"?+", "a possessive quantifier"}, {"}+", "a possessive quantifier"},
+		{"(?=", "lookahead"},
+		{"(?!", "lookahead"},
+		{"(?<=", "lookbehind"},
+		{"(?<!", "lookbehind"},
+		{"(?>", "an atomic group"},
+		{"*+", "a possessive quantifier"},
+		{"++", "a possessive quantifier"},
+		{"?+", "a possessive quantifier"},
+		{"}+", "a possessive quantifier"},
 	} {
 		if strings.Contains(expression, known.part) {
 			return fmt.Errorf("%s (%s) works in Java only: list the names, or use an exclude list beside an "+

@@ -130,18 +130,26 @@ func TestConnectorMapping(t *testing.T) {
 	}
 	topic, schemaTopic := topicNames(c)
 	for what, pair := range map[string][2]string{
-		"url": {string(c.Source.URL),
-			"postgres://cdc:s3cr3t-canary@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
-		"shown url": {c.Source.URL.String(),
-			"postgres://cdc:xxx@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem"},
-		"slot": {c.Source.Slot + " " + c.Source.Publication + " " + c.Source.CreatePublication,
-			"dz pub filtered"},
+		"url": {
+			string(c.Source.URL),
+			"postgres://cdc:s3cr3t-canary@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem",
+		},
+		"shown url": {
+			c.Source.URL.String(),
+			"postgres://cdc:xxx@db.example:5433/orders?sslmode=verify-ca&sslrootcert=%2Fca.pem",
+		},
+		"slot": {
+			c.Source.Slot + " " + c.Source.Publication + " " + c.Source.CreatePublication,
+			"dz pub filtered",
+		},
 		"mode":    {c.Snapshot.Mode, "no_data"},
 		"decimal": {c.Format.Decimal + " " + c.Format.Binary, "string base64_url_safe"},
 		"formats": {c.Format.Key + " " + c.Format.Value, "avro json"},
 		"key":     {strings.Join(c.Source.Key("PUBLIC", "visits"), "+"), "shop+customer"},
-		"identity": {c.Source.ReplicaIdentity[0].Identity + " " + c.Source.ReplicaIdentity[1].Identity,
-			"full INDEX my_Index"},
+		"identity": {
+			c.Source.ReplicaIdentity[0].Identity + " " + c.Source.ReplicaIdentity[1].Identity,
+			"full INDEX my_Index",
+		},
 		"heartbeat":   {c.Heartbeat.Interval.String(), "5s"},
 		"topic":       {topic("public", "users"), "orders_users"},
 		"schema name": {schemaTopic("public", "users"), "orders.public.users"},
@@ -185,8 +193,10 @@ func TestConnectorRefusals(t *testing.T) {
 		"tabel.include.list":  {"x", "did you mean table.include.list?"},
 		"skipped.operations":  {"x", "not one of c, u, d, t, none"},
 		"database.password":   {"${file:/a:b}", "config provider"},
-		"value.converter": {"org.apache.kafka.connect.storage.StringConverter",
-			"not among the converters"},
+		"value.converter": {
+			"org.apache.kafka.connect.storage.StringConverter",
+			"not among the converters",
+		},
 		"errors.tolerance":                             {"all", "never skips"},
 		"decimal.handling.mode":                        {"exact", "not one of precise, string, double"},
 		"heartbeat.interval.ms":                        {"5s", "number of milliseconds"},
@@ -197,8 +207,10 @@ func TestConnectorRefusals(t *testing.T) {
 		"producer.override.security.protocol":          {"SSL", "say it under kafka"},
 		"value.converter.value.subject.name.strategy":  {"x.RecordNameStrategy", "TOPIC-value"},
 		"transforms":                                   {"gone", "without a class"},
-		"connector.class": {"io.debezium.connector.mysql.MySqlConnector",
-			"not Debezium's PostgreSQL"},
+		"connector.class": {
+			"io.debezium.connector.mysql.MySqlConnector",
+			"not Debezium's PostgreSQL",
+		},
 		"value.converter.enhanced.avro.schema.support":     {"true", "enums stay text"},
 		"snapshot.mode.configuration.based.snapshot.data":  {"true", "own modes"},
 		"topic.creation.groups":                            {"compacted", "one group"},

@@ -14,36 +14,58 @@ var transformRules = map[string]struct {
 	text  string
 }{
 	"org.apache.kafka.connect.transforms.RegexRouter": {(*connector).regexRouter, "is topic.routes"},
-	"io.debezium.transforms.ByLogicalTableRouter": {(*connector).logicalRouter,
-		"is topic.routes with schemas"},
+	"io.debezium.transforms.ByLogicalTableRouter": {
+		(*connector).logicalRouter,
+		"is topic.routes with schemas",
+	},
 	"org.apache.kafka.connect.transforms.InsertHeader": {(*connector).insertHeader, "is headers"},
-	"io.debezium.transforms.ExtractNewRecordState": {nil,
+	"io.debezium.transforms.ExtractNewRecordState": {
+		nil,
 		"tributary writes the whole envelope, from which consumers tell " +
 			"deletes and old values: put this transform on the sink connector, where it reads these topics as they " +
-			"are"},
-	"org.apache.kafka.connect.transforms.InsertField$Value": {nil,
+			"are",
+	},
+	"org.apache.kafka.connect.transforms.InsertField$Value": {
+		nil,
 		"a field that is no column would change every schema: " +
-			"use headers for static values, and the sink's transform for a field"},
-	"org.apache.kafka.connect.transforms.ReplaceField$Value": {nil,
+			"use headers for static values, and the sink's transform for a field",
+	},
+	"org.apache.kafka.connect.transforms.ReplaceField$Value": {
+		nil,
 		"use column.exclude.list to leave columns out, " +
-			"and the sink's transform to rename"},
+			"and the sink's transform to rename",
+	},
 	"org.apache.kafka.connect.transforms.MaskField$Value": {nil, "use column.mask.with.N.chars"},
 	"org.apache.kafka.connect.transforms.ValueToKey":      {nil, "use message.key.columns"},
-	"org.apache.kafka.connect.transforms.ExtractField$Key": {nil,
+	"org.apache.kafka.connect.transforms.ExtractField$Key": {
+		nil,
 		"the key stays a record, whose bytes choose the partition: " +
-			"put this transform on the sink"},
-	"io.debezium.transforms.Filter": {nil,
-		"use a row filter of the publication, or skipped.operations"},
-	"org.apache.kafka.connect.transforms.Filter": {nil,
-		"use a row filter of the publication, or skipped.operations"},
-	"io.debezium.transforms.ContentBasedRouter": {nil,
-		"route in a consumer: a row's topic does not depend on its content"},
-	"io.debezium.transforms.outbox.EventRouter": {nil,
-		"put it on the sink, or route outbox rows in a consumer"},
-	"io.debezium.transforms.partitions.PartitionRouting": {nil,
-		"the key chooses the partition: use message.key.columns"},
-	"io.debezium.transforms.ExtractChangedRecordState": {nil,
-		"compare before and after, with REPLICA IDENTITY FULL"},
+			"put this transform on the sink",
+	},
+	"io.debezium.transforms.Filter": {
+		nil,
+		"use a row filter of the publication, or skipped.operations",
+	},
+	"org.apache.kafka.connect.transforms.Filter": {
+		nil,
+		"use a row filter of the publication, or skipped.operations",
+	},
+	"io.debezium.transforms.ContentBasedRouter": {
+		nil,
+		"route in a consumer: a row's topic does not depend on its content",
+	},
+	"io.debezium.transforms.outbox.EventRouter": {
+		nil,
+		"put it on the sink, or route outbox rows in a consumer",
+	},
+	"io.debezium.transforms.partitions.PartitionRouting": {
+		nil,
+		"the key chooses the partition: use message.key.columns",
+	},
+	"io.debezium.transforms.ExtractChangedRecordState": {
+		nil,
+		"compare before and after, with REPLICA IDENTITY FULL",
+	},
 	"io.debezium.transforms.TimezoneConverter": {nil, "convert in the consumer"},
 }
 

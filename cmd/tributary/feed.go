@@ -94,6 +94,39 @@ func (p *pipeline) watch(ctx context.Context) error {
 	}
 }
 
+// beat runs heartbeat.query in the source with each heartbeat, until the pipeline stops. It is there to write into a
+// database in which nothing else does; an error in it is the configuration's and ends the pipeline.
+func (p *pipeline) beat(ctx context.Context) error {
+	beat := p.Config.Heartbeat
+	if beat.Query == "" || beat.Interval <= 0 {
+		return nil
+	}
+	ticker := time.NewTicker(beat.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-p.stopped.Done():
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		conn, err := p.ordinary(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !decoder.Retryable(err) {
+				return fmt.Errorf("connect for heartbeat.query: %w", err)
+			}
+			continue // the stream notices a source that is away, and deals with it
+		}
+		_, err = conn.Exec(ctx, beat.Query).ReadAll()
+		lost := conn.IsClosed()
+		closeConn(conn)
+		if err != nil && ctx.Err() == nil && !lost {
+			return fmt.Errorf("run heartbeat.query: %w", err)
+		}
+	}
+}
+
 // xmin is the slot's catalog_xmin where the configuration asks for it.
 func (p *pipeline) xmin(slot *decoder.Slot) int64 {
 	if slot == nil || p.Config.Source.XminInterval <= 0 {
@@ -123,14 +156,17 @@ func (p *pipeline) status() status {
 	if r := p.now.progress; r != nil {
 		s.Snapshot = snapshotStatus(p.now.point, *r)
 	}
+	s.Anchor = anchorStatus(p.anchor.Status())
 	p.streamStatus(&s)
 	p.publisherStatus(&s)
 	return s
 }
 
 func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
-	s := &statusSnapshot{Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
-		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond}
+	s := &statusSnapshot{
+		Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
+		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond,
+	}
 	if r.EstimatedRows >= 0 {
 		s.Estimate = &r.EstimatedRows
 	}
@@ -189,8 +225,10 @@ func (p *pipeline) publisherStatus(s *status) {
 	s.Warnings = append(s.Warnings, now.Warnings...)
 	s.Lag.Seconds = now.OldestUnacked.Seconds()
 	for _, t := range now.Tables {
-		s.Tables = append(s.Tables, statusTable{Table: t.Name, Topic: t.Topic, Read: int64(t.Read),
-			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete), Truncated: int64(t.Truncated)})
+		s.Tables = append(s.Tables, statusTable{
+			Table: t.Name, Topic: t.Topic, Read: int64(t.Read),
+			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete), Truncated: int64(t.Truncated),
+		})
 	}
 }
 

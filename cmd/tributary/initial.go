@@ -27,7 +27,13 @@ func (p *pipeline) snapshotDue() (due bool, progress []byte, err error) {
 		}
 		return false, progressSkipped, nil
 	}
-	if p.created != nil || !found || stored.Snapshot == nil {
+	if !found && p.takenOver() && mode != "always" {
+		return false, progressSkipped, nil
+	}
+	if !found {
+		return true, nil, p.withoutPosition()
+	}
+	if p.created != nil || stored.Snapshot == nil {
 		return true, nil, nil
 	}
 	done, point, err := snapshot.ProgressDone(stored.Snapshot)
@@ -85,8 +91,10 @@ func (p *pipeline) temporary(ctx context.Context) (*decoder.CreatedSlot, error) 
 	p.now.state(stateSnapshot, "creating a temporary slot for the snapshot")
 	var made *decoder.CreatedSlot
 	err := p.stream.Load().Hold(ctx, func(ctx context.Context) (err error) {
-		made, err = decoder.CreateSlot(ctx, decoder.CreateOptions{Connect: p.connect, Temporary: true,
-			Name: temporarySlot(p.Config.Source.Slot), Progress: p.waiting})
+		made, err = decoder.CreateSlot(ctx, decoder.CreateOptions{
+			Connect: p.connect, Temporary: true,
+			Name: temporarySlot(p.Config.Source.Slot), Progress: p.waiting,
+		})
 		if err != nil {
 			return err
 		}

@@ -421,8 +421,10 @@ func (l *loader) excerpt(at *token.Token) string {
 // mayHoldSecret errs on the side of hiding.
 func mayHoldSecret(line string) bool {
 	lower := strings.ToLower(line)
-	for _, word := range []string{"://", "pass", "secret", "salt", "token", "bearer", "pwd", "credential",
-		"key:", "sasl"} {
+	for _, word := range []string{
+		"://", "pass", "secret", "salt", "token", "bearer", "pwd", "credential",
+		"key:", "sasl",
+	} {
 		if strings.Contains(lower, word) {
 			return true
 		}

@@ -26,7 +26,10 @@ import (
 )
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run, patience: time.Second}
+	p := &program{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run,
+		patience: time.Second,
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	p.signals = signals
@@ -35,6 +38,7 @@ func main() {
 
 // program is what the commands have of the world.
 type program struct {
+	stdin          io.Reader // answers to questions, asked on a terminal only
 	stdout, stderr io.Writer
 	environ        []string
 	signals        <-chan os.Signal // SIGTERM and SIGINT; nil in most tests
@@ -133,6 +137,7 @@ type configFlags struct {
 var aliases = map[string]string{
 	"kafka.brokers": "brokers", "schema_registry.url": "registry", "pipeline": "pipeline",
 	"log.level": "log-level", "log.format": "log-format",
+	"takeover.connect_offsets": "connect-offsets", "takeover.connector": "name",
 }
 
 // addConfigFlags gives a command the flags of the configuration. The flags of the keys work and complete, but

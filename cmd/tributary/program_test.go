@@ -203,8 +203,10 @@ func TestSupervise(t *testing.T) {
 			}
 			return retryableError{person: true}
 		}}
-		o := runOptions{Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c),
-			Stop: make(chan struct{})}
+		o := runOptions{
+			Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c),
+			Stop: make(chan struct{}),
+		}
 		err := p.supervise(t.Context(), o)
 		if attempts != 4 || exitCode(err) != exitPerson {
 			t.Errorf("%d attempts, %v", attempts, err)
@@ -253,8 +255,10 @@ func TestSignals(t *testing.T) {
 			return ctx.Err()
 		}
 		want := map[bool]int{true: exitOK, false: exitSignal}[patient]
-		if code := p.execute(t.Context(), []string{"run", "-c", "testdata/short.good.yaml", "--http-listen",
-			"127.0.0.1:0"}); code != want {
+		if code := p.execute(t.Context(), []string{
+			"run", "-c", "testdata/short.good.yaml", "--http-listen",
+			"127.0.0.1:0",
+		}); code != want {
 			t.Errorf("patient %t: exit code %d, want %d", patient, code, want)
 		}
 	}
@@ -289,8 +293,10 @@ func fixedStatus() status {
 		Time: at, Detail: "Reading tables.",
 		Error:   &statusError{"slot tri is lost", true, exitPerson, false},
 		Program: statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
-		Source: statusSource{"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
-			"reserved", "live"},
+		Source: statusSource{
+			"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
+			"reserved", "live",
+		},
 		Position: statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
 		Lag:      statusLag{1 << 20, 2 << 20, &safe, 0.25},
 		Snapshot: &statusSnapshot{true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta},
@@ -327,16 +333,20 @@ func TestHTTP(t *testing.T) {
 	}
 	expect := func(state string, livez, readyz, startupz int) {
 		t.Helper()
-		for path, want := range map[string]int{"/livez": livez, "/readyz": readyz, "/startupz": startupz,
-			"/api/v1/status": 200, "/metrics": 200, "/x": 404} {
+		for path, want := range map[string]int{
+			"/livez": livez, "/readyz": readyz, "/startupz": startupz,
+			"/api/v1/status": 200, "/metrics": 200, "/x": 404,
+		} {
 			if code, _ := get(path); code != want {
 				t.Errorf("%s: %s answers %d, want %d", state, path, code, want)
 			}
 		}
 	}
 	expect("starting", 200, 503, 503)
-	for state, readyz := range map[string]int{stateStreaming: 200, stateStandby: 200, stateSnapshot: 200,
-		statePreflight: 503} {
+	for state, readyz := range map[string]int{
+		stateStreaming: 200, stateStandby: 200, stateSnapshot: 200,
+		statePreflight: 503,
+	} {
 		b.Feed(func() status { s := b.Base(); s.State = state; return s })
 		startupz := 200
 		if state == statePreflight {

@@ -43,6 +43,8 @@ type pipeline struct {
 	created  *decoder.CreatedSlot // set when this run made the slot
 	keeper   *snapshot.Keeper     // of the slot that the present snapshot is of
 	slot     *decoder.Slot        // as it was when it was taken
+	offset   *connectorOffset     // of the Debezium connector that is taken over
+	anchor   *decoder.Anchor
 	stream   atomic.Pointer[decoder.Stream]
 	pub      atomic.Pointer[publisher.Publisher]
 }
@@ -79,6 +81,7 @@ func newPipeline(o runOptions) (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{runOptions: o, connect: sourceOptions(o.Config), registry: registry}
+	p.anchor = decoder.NewAnchor(p.anchorOptions())
 	p.stopped, p.stop = context.WithCancel(context.Background())
 	if p.options, err = p.publisherOptions(); err != nil {
 		return nil, err
@@ -211,14 +214,22 @@ func (p *pipeline) create(ctx context.Context) error {
 	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return err
 	}
+	if stored != nil && stored.Rewind != nil {
+		return rewindPending(stored)
+	}
 	if stored != nil && p.Config.Snapshot.Mode != "when_needed" {
 		return needsPerson{fmt.Errorf("slot %s: everything is published up to %s, and the slot is gone: changes that "+
 			"committed since may be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
 			p.Config.Source.Slot, stored.Resume)}
 	}
+	if err := p.lostSlot(ctx); err != nil {
+		return err
+	}
 	p.now.state(statePreflight, "creating slot "+p.Config.Source.Slot)
-	p.created, err = decoder.CreateSlot(ctx, decoder.CreateOptions{Connect: p.connect, Name: p.Config.Source.Slot,
-		Failover: p.Config.Source.SlotFailover, Progress: p.waiting})
+	p.created, err = decoder.CreateSlot(ctx, decoder.CreateOptions{
+		Connect: p.connect, Name: p.Config.Source.Slot,
+		Failover: p.Config.Source.SlotFailover, Progress: p.waiting,
+	})
 	if err != nil {
 		return err
 	}
@@ -248,10 +259,16 @@ func (p *pipeline) waiting(blockers []decoder.Blocker) {
 func (p *pipeline) take(ctx context.Context) error {
 	p.options.Start = p.start()
 	p.options.Renew = p.created != nil // a position of the slot that is gone counts no more: create allowed it
+	if err := p.stream.Load().Hold(ctx, p.takeOver); err != nil {
+		return err
+	}
 	if err := p.fence(ctx); err != nil {
 		return err
 	}
 	stored, found := p.pub.Load().Stored()
+	if !found && p.takenOver() {
+		p.stream.Load().SetResume(p.options.Start, p.options.Taken.LastCommit)
+	}
 	if !found {
 		return nil
 	}
@@ -293,13 +310,18 @@ func (p *pipeline) start() decoder.LSN {
 }
 
 // flow moves changes until the end: the whole of the program's concurrency while it works.
-func (p *pipeline) flow(ctx context.Context) error {
+func (p *pipeline) flow(life context.Context) error {
 	out := make(chan *decoder.Batch, 1)
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(life)
 	group.Go(func() error { defer close(out); return p.source(ctx, out) })
 	group.Go(func() error { return p.pub.Load().Run(ctx, out) })
 	group.Go(func() error { return p.watch(ctx) })
-	return group.Wait()
+	group.Go(func() error { return p.keepAnchor(ctx) })
+	group.Go(func() error { return p.beat(ctx) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return p.giveBack(life)
 }
 
 // source sends the snapshot, if one is due, and then the stream. The rows of a snapshot enter where the stream

@@ -43,8 +43,10 @@ const (
 )
 
 // errSecondSignal ends the context of a run that does not finish its window.
-var errSecondSignal = codedError{errors.New("interrupted a second time before the window was finished"),
-	exitSignal}
+var errSecondSignal = codedError{
+	errors.New("interrupted a second time before the window was finished"),
+	exitSignal,
+}
 
 func (p *program) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -79,8 +81,13 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	b := newBoard(config)
+	registry.MustRegister(slotCollector{b})
 	listener, err := listen(ctx, config.HTTP.Listen)
-	if err != nil {
+	switch {
+	case err != nil && config.Compatibility == "debezium" && config.origins["http.listen"].kind == "":
+		// A connector's JSON gives no address, and several connectors on one machine are several pipelines.
+		log.Warn("status not served: http.listen gives another address", "err", err)
+	case err != nil:
 		return err
 	}
 	stop := make(chan struct{})
@@ -149,7 +156,8 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 // watchSignals closes stop at the first signal and cancels at the second, unless that follows at once: a
 // process group's signal often comes twice, from the terminal and from a parent that passes it on.
 func (p *program) watchSignals(ctx context.Context, log *slog.Logger, stop chan<- struct{},
-	cancel context.CancelCauseFunc) {
+	cancel context.CancelCauseFunc,
+) {
 	var first time.Time
 	for {
 		select {

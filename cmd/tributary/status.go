@@ -135,6 +135,7 @@ func writeStatus(w io.Writer, s status) error {
 		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
 	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
 		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
+	writeAnchor(&b, s.Anchor)
 	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records),
 		thousands(s.Kafka.Windows))
 	if s.Snapshot != nil && s.Snapshot.Running {
@@ -166,7 +167,7 @@ func sentence(s status) string {
 		return fmt.Sprintf("Caught up: %.1f s behind.", s.Lag.Seconds)
 	case s.State == stateStreaming:
 		return fmt.Sprintf("Behind by %s and %s of WAL.",
-			(time.Duration(s.Lag.Seconds * float64(time.Second))).Round(time.Second), size(s.Lag.ConfirmedBytes))
+			time.Duration(s.Lag.Seconds*float64(time.Second)).Round(time.Second), size(s.Lag.ConfirmedBytes))
 	case s.State == stateSnapshot:
 		return "Reading the rows that were there before."
 	case s.State == stateStandby:

@@ -27,8 +27,10 @@ type valueReader struct {
 
 // newValueReader makes a reader for what a configuration writes.
 func newValueReader(c Config) (*valueReader, error) {
-	r := &valueReader{config: c, client: &http.Client{Timeout: 10 * time.Second},
-		schemas: map[uint32]avro.Schema{}}
+	r := &valueReader{
+		config: c, client: &http.Client{Timeout: 10 * time.Second},
+		schemas: map[uint32]avro.Schema{},
+	}
 	if c.NeedsRegistry() {
 		o, err := registryOptions(c)
 		if err != nil {

@@ -53,6 +53,9 @@ func (l *loader) validate() {
 }
 
 func (l *loader) validateSource() {
+	if t := l.config.Takeover; t.ConnectOffsets != "" && t.Connector == "" {
+		l.at("takeover.connector", "missing: the connector's JSON does not name it, so give --name")
+	}
 	s := l.config.Source
 	if s.URL != "" {
 		u, err := url.Parse(string(s.URL))
@@ -94,6 +97,7 @@ func (l *loader) validateNumbers() {
 		value, low, high int64
 	}{
 		{"snapshot.workers", int64(c.Snapshot.Workers), 1, 64},
+		{"replay.keep", int64(c.Replay.Keep), 0, 1 << 50},
 		{"snapshot.resume_rows", int64(c.Snapshot.ResumeRows), 0, 1 << 40},
 		{"kafka.window_records", int64(c.Kafka.WindowRecords), 1, 10_000_000},
 		{"kafka.window_bytes", int64(c.Kafka.WindowBytes), 1 << 16, 1 << 30},
@@ -130,8 +134,10 @@ func (l *loader) validateKafka() {
 	}
 	l.source("kafka.password_from", k.PasswordFrom)
 	l.tls("kafka.tls", k.TLS)
-	for path, name := range map[string]string{"kafka.position_topic": k.PositionTopic,
-		"kafka.ledger_topic": k.LedgerTopic} {
+	for path, name := range map[string]string{
+		"kafka.position_topic": k.PositionTopic,
+		"kafka.ledger_topic":   k.LedgerTopic,
+	} {
 		if !topicName.MatchString(name) {
 			l.at(path, "a topic's name is made of 1 to 249 of a-z, A-Z, 0-9, dot, _ and -")
 		}

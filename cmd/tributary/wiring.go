@@ -105,14 +105,17 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		Client: client, Pipeline: c.Pipeline, Slot: c.Source.Slot,
 		Publications: []string{c.Source.Publication}, Protocol: protocolName,
 		Schema: rows, Register: p.registry.ID, Topic: topic, SchemaTopic: schemaTopic,
-		Topics: publisher.TopicOptions{NoCreate: !c.Topic.Create, Partitions: c.Topic.Partitions,
-			ReplicationFactor: c.Topic.ReplicationFactor, CleanupPolicy: c.Topic.CleanupPolicy, Config: c.Topic.Config},
+		Topics: publisher.TopicOptions{
+			NoCreate: !c.Topic.Create, Partitions: c.Topic.Partitions,
+			ReplicationFactor: c.Topic.ReplicationFactor, CleanupPolicy: c.Topic.CleanupPolicy, Config: c.Topic.Config,
+		},
 		PositionTopic: c.Kafka.PositionTopic, LedgerTopic: c.Kafka.LedgerTopic,
 		NoTombstones: !c.Tombstones, Skip: skippedOps(c), SkipUnchanged: c.SkipUnchanged,
 		Message: messageFilter(c.Messages), Context: c.ContextHeaders, Headers: staticHeaders(c.Headers),
 		Transactions: c.Transactions.Metadata, TransactionTopic: transactionTopic(c),
 		Heartbeat: c.Heartbeat.Interval, HeartbeatTopic: heartbeatTopic(c),
 		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
+		TransactionTimeout: c.Kafka.TransactionTimeout,
 		XMin: p.now.xmin, Stopping: p.stopped.Done(), MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
 	}
 	if c.Delivery == "at-least-once" {
@@ -190,7 +193,31 @@ func (p *pipeline) choose(ctx context.Context) error {
 		return err
 	}
 	defer closeConn(conn)
+	if err := p.identities(ctx, conn); err != nil {
+		return err
+	}
 	return p.publication(ctx, conn)
+}
+
+// identities sets the replica identities that the configuration asks for.
+func (p *pipeline) identities(ctx context.Context, conn *pgconn.PgConn) error {
+	for _, t := range p.tables {
+		for _, rule := range p.Config.Source.ReplicaIdentity {
+			if !rule.Table.Match(t.String()) {
+				continue
+			}
+			name := decoder.TableName{Namespace: t.Namespace, Name: t.Name}
+			sql, err := decoder.SetIdentity(ctx, conn, name, rule.Identity)
+			if err != nil {
+				return needsPerson{err}
+			}
+			if sql != "" {
+				p.Log.Info("replica identity changed", "sql", sql)
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // publication sees to the publication: made or extended where the configuration says so, verified always.
@@ -243,8 +270,10 @@ func namedOnly(c SourceConfig) bool {
 func publicationOptions(c Config, tables []snapshot.Table) decoder.PublicationOptions {
 	o := decoder.PublicationOptions{
 		Name: c.Source.Publication, ViaRoot: c.Source.PublishViaRoot,
-		Operations: decoder.Operations{Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
-			Truncate: !c.Skips('t')},
+		Operations: decoder.Operations{
+			Insert: !c.Skips('c'), Update: !c.Skips('u'), Delete: !c.Skips('d'),
+			Truncate: !c.Skips('t'),
+		},
 		Alter: c.Source.CreatePublication == "true" || c.Source.CreatePublication == "filtered",
 	}
 	switch c.Source.CreatePublication {
