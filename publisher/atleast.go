@@ -34,8 +34,8 @@ type lane struct {
 	earlier time.Time // when the last one was sent
 }
 
-// deliverAtLeast delivers windows without transactions: each is sent at once, and the position is stored when it and
-// all before it are acknowledged.
+// deliverAtLeast delivers windows without transactions: each is sent at once, and the position is stored when
+// it and all before it are acknowledged.
 func (p *Publisher) deliverAtLeast(ctx context.Context, full <-chan *window, free chan<- *window) error {
 	l := &lane{p: p, frontier: newFrontier(), free: free}
 	lease := time.NewTicker(leaseInterval)
@@ -131,16 +131,17 @@ func (l *lane) store(ctx context.Context) error {
 		return err
 	}
 	l.stored = l.p.following(&l.group.after)
-	ledger, position, err := l.p.bookkeeping(l.stored, l.group.span, &l.group.tallies)
+	records, err := l.p.bookkeeping(l.stored, l.group.span, &l.group.tallies)
 	if err != nil {
 		return err
 	}
 	l.group.tallies.reset()
 	l.group.span, l.group.any = span{}, false
 	l.earlier = time.Now()
-	l.storing = expecting(2)
-	l.p.client.Produce(ctx, ledger, l.storing.promise)
-	l.p.client.Produce(ctx, position, l.storing.promise)
+	l.storing = expecting(len(records))
+	for _, r := range records {
+		l.p.client.Produce(ctx, r, l.storing.promise)
+	}
 	return nil
 }
 

@@ -82,7 +82,8 @@ func (a *auxiliaries) appendMessage(ctx context.Context, w *window, b *builder, 
 }
 
 // appendMark appends where a transaction begins or ends.
-func (a *auxiliaries) appendMark(ctx context.Context, w *window, m *schema.TransactionMark, at time.Time) error {
+func (a *auxiliaries) appendMark(ctx context.Context, w *window, m *schema.TransactionMark,
+	at time.Time) error {
 	to := &a.transaction
 	err := to.ensure(ctx, a.tables, a.transactions.KeySchema(), a.transactions.ValueSchema())
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-// encoder fills windows from batches, one goroutine's work. A window is handed over as soon as its taker is free
-// (group commit: an idle pipeline delivers at once, under load windows grow while the one before is delivered), or
-// when it is full.
+// encoder fills windows from batches, one goroutine's work. A window is handed over as soon as its taker is
+// free (group commit: an idle pipeline delivers at once, under load windows grow while the one before is
+// delivered), or when it is full.
 type encoder struct {
 	o     *Options
 	board *board
@@ -43,6 +43,7 @@ type encoder struct {
 	begun   bool            // the transaction's BEGIN is written
 	last    *decoder.Change // of the open transaction; valid until its batch is released
 	tail    Split           // what last was
+	shared  int             // changes passed over at the LSN of at.taken
 }
 
 // newEncoder returns an encoder that goes on from the stored position, or from Options.Start.
@@ -53,9 +54,13 @@ func newEncoder(p *Publisher, full chan<- *window, free <-chan *window) *encoder
 			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats)},
 		at: progress{resume: p.o.Start},
 	}
+	if k := p.o.Taken; k != nil {
+		e.at.taken, e.at.lastCommit = k, k.LastCommit
+	}
 	e.aux = newAuxiliaries(&p.o, &e.t)
 	if s := p.stored; s != nil {
-		e.at = progress{position: s.Position, resume: s.Resume, lastCommit: s.LastCommit, snapshot: s.Snapshot, split: s.Split}
+		e.at = progress{position: s.Position, resume: s.Resume, lastCommit: s.LastCommit, snapshot: s.Snapshot,
+			covered: s.Covered, split: s.Split, taken: s.Taken}
 		e.skip, e.expect = s.Position, s.Split
 		if s.Split != nil {
 			e.tail = *s.Split
@@ -65,8 +70,8 @@ func newEncoder(p *Publisher, full chan<- *window, free <-chan *window) *encoder
 	return e
 }
 
-// run fills windows until in is closed, then hands over the last. What in held of an unfinished transaction is left
-// for the next run.
+// run fills windows until in is closed, then hands over the last. What in held of an unfinished transaction
+// is left for the next run.
 func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 	if err := e.take(ctx); err != nil {
 		return err
@@ -205,6 +210,9 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	}
 	e.at.resume = max(e.at.resume, b.Confirm)
 	e.w.force = e.w.force || (e.stopping || b.Urgent) && e.at.resume > e.handed
+	if b.Covered != nil {
+		e.at.covered = bytes.Clone(b.Covered)
+	}
 	if b.Progress != nil {
 		e.at.snapshot = bytes.Clone(b.Progress)
 		e.w.force = true
@@ -215,8 +223,8 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 // begin marks where something begins that is to be whole.
 func (e *encoder) begin() { e.open, e.start, e.startAt = true, e.w.mark(), e.at }
 
-// rows encodes snapshot rows. They are never cut: the progress that makes a restart go on behind them comes with the
-// end of their batch.
+// rows encodes snapshot rows. They are never cut: the progress that makes a restart go on behind them comes
+// with the end of their batch.
 func (e *encoder) rows(ctx context.Context, t *decoder.Transaction) error {
 	if e.at.resume == 0 {
 		e.at.resume = t.Commit // the slot's consistent point, where its stream begins
@@ -229,7 +237,7 @@ func (e *encoder) rows(ctx context.Context, t *decoder.Transaction) error {
 		if err != nil {
 			return err
 		}
-		e.b.source(t, c, 0, 0, at)
+		e.b.source(t, c, e.at.lastCommit, 0, at)
 		if _, err := e.b.change(e.w, tb, t, c); err != nil {
 			return err
 		}
@@ -257,7 +265,7 @@ func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error
 		position := decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}
 		if skip, err := e.skips(position, c); err != nil {
 			return err
-		} else if skip {
+		} else if skip || e.taken(t, c) {
 			continue
 		}
 		// What one message makes shares a window; its changes share an ordinal.
@@ -288,6 +296,9 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 	if e.begun && e.expect != nil {
 		counts = e.expect.Counts
 	}
+	if e.shared = 0; e.takes(t) {
+		e.begun, counts = true, e.at.taken.Counts
+	}
 	e.b.numbers.reset(counts)
 	// The limits hold for whole transactions too, not only for what splits one.
 	if e.due() && (e.w.n >= e.o.WindowRecords || e.w.size >= e.o.WindowBytes) {
@@ -296,8 +307,8 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 	return nil
 }
 
-// prepare makes the tables that a transaction's changes need. Making one may take long, when the registry is down,
-// so what is whole goes out first.
+// prepare makes the tables that a transaction's changes need. Making one may take long, when the registry is
+// down, so what is whole goes out first.
 func (e *encoder) prepare(ctx context.Context, t *decoder.Transaction) error {
 	for i := range t.Changes {
 		c := &t.Changes[i]
@@ -317,8 +328,8 @@ func (e *encoder) prepare(ctx context.Context, t *decoder.Transaction) error {
 	return nil
 }
 
-// skips says that a change is published already, and checks that what it finds at the stored position is what was
-// there.
+// skips says that a change is published already, and checks that what it finds at the stored position is what
+// was there.
 func (e *encoder) skips(p decoder.Position, c *decoder.Change) (bool, error) {
 	order := p.Compare(e.skip)
 	if e.expect == nil {
@@ -327,7 +338,8 @@ func (e *encoder) skips(p decoder.Position, c *decoder.Change) (bool, error) {
 	if order > 0 {
 		return false, e.missing()
 	}
-	if order == 0 && c.LSN == e.expect.LSN && relationName(c) == e.expect.Relation && string(c.Op) == e.expect.Op {
+	if order == 0 && c.LSN == e.expect.LSN && relationName(c) == e.expect.Relation &&
+		string(c.Op) == e.expect.Op {
 		e.expect = nil
 	}
 	return true, nil
@@ -370,7 +382,8 @@ func (e *encoder) keepTail() {
 }
 
 // change encodes one change, in whatever number of records.
-func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change, p decoder.Position) error {
+func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change,
+	p decoder.Position) error {
 	at := e.now()
 	if err := e.beginMark(ctx, t, at); err != nil {
 		return err
@@ -418,7 +431,8 @@ func (e *encoder) beginMark(ctx context.Context, t *decoder.Transaction, at time
 		return nil
 	}
 	e.begun = true
-	return e.aux.appendMark(ctx, e.w, &schema.TransactionMark{TxID: t.XID, LSN: uint64(t.Begin), Time: t.Time}, at)
+	return e.aux.appendMark(ctx, e.w, &schema.TransactionMark{TxID: t.XID, LSN: uint64(t.Begin), Time: t.Time},
+		at)
 }
 
 // end completes a transaction: what it published may be confirmed with the window.
@@ -444,6 +458,9 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 	e.at.resume = max(e.at.resume, t.End)
 	e.at.lastCommit = max(t.End, t.Commit)
 	e.at.split, e.open = nil, false
+	if !isLone(t) {
+		e.at.taken = e.at.taken.passed()
+	}
 	e.o.Metrics.transaction()
 	return nil
 }

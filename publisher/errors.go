@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/tributary-cdc/tributary/decoder"
 )
@@ -30,7 +31,8 @@ type IdentityError struct {
 
 // Error says what differs.
 func (e *IdentityError) Error() string {
-	return fmt.Sprintf("position of %s: it is %s in %s %s, and the server has %s %s: all that it committed is in doubt; "+
+	return fmt.Sprintf("position of %s: it is %s in %s %s, and the server has %s %s: all that it committed is "+
+		"in doubt; "+
 		"point source.url at the old server, or take another pipeline name and a new snapshot",
 		e.Key, e.Resume, e.What, e.Stored, e.What, e.Found)
 }
@@ -47,7 +49,8 @@ type GapError struct {
 
 // Error says the range in doubt and how to repair it.
 func (e *GapError) Error() string {
-	return fmt.Sprintf("position of %s: published up to %s, but slot %s is confirmed up to %s: somebody else has read or "+
+	return fmt.Sprintf("position of %s: published up to %s, but slot %s is confirmed up to %s: somebody else "+
+		"has read or "+
 		"moved the slot, and changes committed from %s to %s (%d bytes of WAL) may be missing; take a new snapshot",
 		e.Key, e.Resume, e.Slot, e.Confirmed, e.Resume, e.Confirmed, e.Confirmed-e.Resume)
 }
@@ -55,8 +58,8 @@ func (e *GapError) Error() string {
 // NeedsPerson is true: the server does not send them again.
 func (e *GapError) NeedsPerson() bool { return true }
 
-// TimelineError is a position that the server's history does not contain: a promotion or a restore lost what had
-// been published.
+// TimelineError is a position that the server's history does not contain: a promotion or a restore lost what
+// had been published.
 type TimelineError struct {
 	Key string
 	// Stored is the position's timeline, 0 when it is the server's, Timeline the server's.
@@ -70,14 +73,18 @@ func (e *TimelineError) Error() string {
 	const advice = "consumers hold changes that the server has not; take a new snapshot"
 	switch {
 	case e.Stored == 0:
-		return fmt.Sprintf("position of %s: published up to %s, but the server's WAL ends at %s: the history from %s to %s "+
+		return fmt.Sprintf("position of %s: published up to %s, but the server's WAL ends at %s: the history "+
+			"from %s to %s "+
 			"is lost: %s", e.Key, e.Resume, e.End, e.End, e.Resume, advice)
 	case e.End == 0:
-		return fmt.Sprintf("position of %s: it is %s on timeline %d, of which the server's timeline %d does not descend: %s",
+		return fmt.Sprintf("position of %s: it is %s on timeline %d, of which the server's timeline %d does not "+
+			"descend: %s",
 			e.Key, e.Resume, e.Stored, e.Timeline, advice)
 	}
-	return fmt.Sprintf("position of %s: published up to %s on timeline %d, but the server's timeline %d left it at %s: "+
-		"the history from %s to %s is lost: %s", e.Key, e.Resume, e.Stored, e.Timeline, e.End, e.End, e.Resume, advice)
+	return fmt.Sprintf("position of %s: published up to %s on timeline %d, but the server's timeline %d left "+
+		"it at %s: "+
+		"the history from %s to %s is lost: %s", e.Key, e.Resume, e.Stored, e.Timeline, e.End, e.End, e.Resume,
+		advice)
 }
 
 // NeedsPerson is true: lost history does not come back.
@@ -92,12 +99,30 @@ type SplitError struct {
 
 // Error says why the position is none.
 func (e *SplitError) Error() string {
-	return fmt.Sprintf("position of %s: change %d of the transaction that commits at %s is not where it was: %s; restore "+
+	return fmt.Sprintf("position of %s: change %d of the transaction that commits at %s is not where it was: "+
+		"%s; restore "+
 		"what was changed, or take a new snapshot", e.Key, e.Position.Ordinal, e.Position.Commit, e.Reason)
 }
 
 // NeedsPerson is true: the same stream comes again.
 func (e *SplitError) NeedsPerson() bool { return true }
+
+// RewindError is a rewind that was begun and is not done.
+type RewindError struct {
+	Key   string
+	To    decoder.LSN
+	Began time.Time
+}
+
+// Error says how to go on.
+func (e *RewindError) Error() string {
+	return fmt.Sprintf("position of %s: a rewind to %s was begun at %s and is not done: run the same rewind "+
+		"again, "+
+		"tributary rewind --to-lsn %s, which finishes it", e.Key, e.To, e.Began.UTC().Format(time.RFC3339), e.To)
+}
+
+// NeedsPerson is true: who began it finishes it.
+func (e *RewindError) NeedsPerson() bool { return true }
 
 // CollisionError is two tables that want one topic.
 type CollisionError struct{ Topic, First, Second string }
@@ -120,7 +145,8 @@ type KeyError struct {
 
 // Error says which column and how to have it sent.
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("write key of %s for change %d of the transaction that commits at %s: key column %s is not part of "+
+	return fmt.Sprintf("write key of %s for change %d of the transaction that commits at %s: key column %s is "+
+		"not part of "+
 		"the replica identity: ALTER TABLE %s REPLICA IDENTITY FULL (or DEFAULT, when the key is the primary key)",
 		e.Table, e.Position.Ordinal, e.Position.Commit, e.Column, e.Table)
 }
@@ -139,9 +165,12 @@ type TooLargeError struct {
 
 // Error says where the record is from, its sizes, and what to raise.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("publish %s to topic %s, change %d of the transaction that commits at %s: key of %d and value of %d "+
-		"bytes, limit %d: raise max.message.bytes of the topic (message.max.bytes of the broker) and the record limit "+
-		"here: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit, e.KeyBytes, e.ValueBytes, e.Limit, e.Err)
+	return fmt.Sprintf("publish %s to topic %s, change %d of the transaction that commits at %s: key of %d "+
+		"and value of %d "+
+		"bytes, limit %d: raise max.message.bytes of the topic (message.max.bytes of the broker) and the record "+
+		"limit "+
+		"here: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit, e.KeyBytes, e.ValueBytes, e.Limit,
+		e.Err)
 }
 
 // Unwrap returns Kafka's error.
@@ -196,8 +225,8 @@ func (e *FencedError) Unwrap() error { return e.Err }
 // Retryable is true: a new run waits for the slot, and so for the other instance to go.
 func (e *FencedError) Retryable() bool { return true }
 
-// AgainError is a window that is not known to be published, or known not to be: a new run starts from the stored
-// position and loses nothing.
+// AgainError is a window that is not known to be published, or known not to be: a new run starts from the
+// stored position and loses nothing.
 type AgainError struct {
 	Doing string
 	Err   error
@@ -217,7 +246,8 @@ type LeaseError struct{}
 
 // Error says why nothing more is sent.
 func (e *LeaseError) Error() string {
-	return "stopped sending: the server has not answered for wal_sender_timeout, and another instance may hold the slot"
+	return "stopped sending: the server has not answered for wal_sender_timeout, and another instance may " +
+		"hold the slot"
 }
 
 // Retryable is true: a new run takes the slot first.

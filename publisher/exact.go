@@ -66,10 +66,10 @@ func (p *Publisher) deliver(ctx context.Context, w *window) error {
 	return p.o.step(stepConfirmed)
 }
 
-// transact writes a window, its ledger record and its position in one transaction. committing says whether an error
-// leaves the transaction's outcome unknown.
+// transact writes a window, its ledger record and its position in one transaction. committing says whether an
+// error leaves the transaction's outcome unknown.
 func (p *Publisher) transact(ctx context.Context, w *window, next *Stored) (committing bool, err error) {
-	ledger, position, err := p.bookkeeping(next, w.span, &w.tallies)
+	records, err := p.bookkeeping(next, w.span, &w.tallies)
 	if err != nil {
 		return false, err
 	}
@@ -79,12 +79,13 @@ func (p *Publisher) transact(ctx context.Context, w *window, next *Stored) (comm
 	if err := p.o.step(stepBegun); err != nil {
 		return false, err
 	}
-	acks := expecting(w.n + 2)
+	acks := expecting(w.n + len(records))
 	for i := range w.n {
 		p.client.Produce(ctx, w.record(i), acks.promise)
 	}
-	p.client.Produce(ctx, ledger, acks.promise)
-	p.client.Produce(ctx, position, acks.promise)
+	for _, r := range records {
+		p.client.Produce(ctx, r, acks.promise)
+	}
 	if err := p.o.step(stepProduced); err != nil {
 		return false, err
 	}
@@ -104,7 +105,8 @@ func (p *Publisher) transact(ctx context.Context, w *window, next *Stored) (comm
 	return false, p.o.step(stepCommitted)
 }
 
-// recover decides what a window that failed has come to. It returns nil when the window is in Kafka after all.
+// recover decides what a window that failed has come to. It returns nil when the window is in Kafka after
+// all.
 func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, err error) error {
 	var person interface{ NeedsPerson() bool }
 	fenced := isFenced(err)
@@ -127,7 +129,8 @@ func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, 
 	}
 	// The slot is ours, so nobody else may publish: the broker has timed the transaction out, or its answer got
 	// lost. A new producer id ends whatever is open, and after that the stored position tells the outcome.
-	p.o.Logger.Warn("outcome of a window unknown, reading the stored position", "window", next.Window, "err", err)
+	p.o.Logger.Warn("outcome of a window unknown, reading the stored position", "window", next.Window, "err",
+		err)
 	p.client.Close()
 	if err := p.connect(); err != nil {
 		return err
@@ -145,17 +148,15 @@ func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, 
 	return &AgainError{Doing: fmt.Sprintf("publish window %d: it was not committed", next.Window), Err: err}
 }
 
-// abort ends an open transaction if that can be done quickly: until it ends, read_committed consumers see nothing
-// behind it. Whoever comes next ends it otherwise.
+// abort ends an open transaction if that can be done quickly: until it ends, read_committed consumers see
+// nothing behind it. Whoever comes next ends it otherwise.
 func (p *Publisher) abort() {
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
 	if err := p.client.AbortBufferedRecords(ctx); err != nil {
 		return
 	}
-	if err := p.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
-		p.o.Logger.Debug("transaction not aborted, the next run or its timeout ends it", "err", err)
-	}
+	_ = p.client.EndTransaction(ctx, kgo.TryAbort)
 }
 
 // refused gives the error of a record its type: which change it is of, and what helps.
@@ -181,11 +182,13 @@ func (p *Publisher) refused(w *window, r *kgo.Record, err error) error {
 		refused.Advice = "grant Write and Describe on the topic (MSK: WriteData, DescribeTopic)"
 		return refused
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
-		refused.Advice = "the topic was deleted while in use; what it held is gone: start again, and take a new snapshot " +
+		refused.Advice = "the topic was deleted while in use; what it held is gone: start again, and take a new " +
+			"snapshot " +
 			"of the table if consumers need it whole"
 		return refused
 	case errors.Is(err, kerr.InvalidRecord):
-		refused.Advice = "a compacted topic takes no record without a key: set its cleanup.policy to delete, or give the " +
+		refused.Advice = "a compacted topic takes no record without a key: set its cleanup.policy to delete, or " +
+			"give the " +
 			"table a key"
 		return refused
 	case errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.UnsupportedCompressionType):

@@ -35,14 +35,16 @@ func TestExactlyOnce(t *testing.T) {
 		t.Errorf("Confirmed: want %v, got %v", want, p.Confirmed())
 	}
 	stored := r.stored()
-	if stored.Position != (decoder.Position{Commit: 3000, Ordinal: 1}) || stored.Resume != 3050 || stored.LastCommit != 3050 {
+	if stored.Position != (decoder.Position{Commit: 3000, Ordinal: 1}) || stored.Resume != 3050 ||
+		stored.LastCommit != 3050 {
 		t.Errorf("stored: got %+v", stored)
 	}
 	if stored.Identity != r.o.Identity || stored.Split != nil || stored.Window == 0 {
 		t.Errorf("stored: got %+v", stored)
 	}
 	status := p.Status()
-	if len(status.Tables) != 1 || status.Tables[0].Create != 2 || status.Tables[0].Delete != 1 || status.Records != 4 {
+	if len(status.Tables) != 1 || status.Tables[0].Create != 2 || status.Tables[0].Delete != 1 ||
+		status.Records != 4 {
 		t.Errorf("status: got %+v", status)
 	}
 	auditLedger(t, r, "p.public.items")
@@ -99,8 +101,8 @@ func auditLedger(t *testing.T, r *rig, topics ...string) {
 	}
 }
 
-// workload is a stream with every shape that matters to windows: whole and split transactions, several tables, key
-// changes, deletes and a truncate of two tables, which is one message.
+// workload is a stream with every shape that matters to windows: whole and split transactions, several
+// tables, key changes, deletes and a truncate of two tables, which is one message.
 func workload(a, b *schema.Relation) []*decoder.Batch {
 	s := newStory()
 	var batches []*decoder.Batch
@@ -173,8 +175,8 @@ func TestWindowsSplitAnywhere(t *testing.T) {
 	}
 }
 
-// TestCrashAtEveryStep kills the publisher behind every step of every window, for windows of several sizes, starts
-// it again from the stored position, and expects each record once.
+// TestCrashAtEveryStep kills the publisher behind every step of every window, for windows of several sizes,
+// starts it again from the stored position, and expects each record once.
 func TestCrashAtEveryStep(t *testing.T) {
 	reference := newRig(t)
 	reference.o.Skip, reference.o.Transactions = []schema.Op{}, true

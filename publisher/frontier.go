@@ -2,8 +2,8 @@ package publisher
 
 import "sync"
 
-// Frontier turns acknowledgements in any order into progress in one: a window is passed when it and all windows
-// before it are acknowledged whole.
+// Frontier turns acknowledgements in any order into progress in one: a window is passed when it and all
+// windows before it are acknowledged whole.
 type Frontier struct {
 	mu      sync.Mutex // guards all below; the only lock that Kafka's promises take
 	flights []*flight  // in the order of Register, the oldest first
@@ -20,8 +20,8 @@ type flight struct {
 // newFrontier returns a Frontier with nothing in flight.
 func newFrontier() *Frontier { return &Frontier{wake: make(chan struct{}, 1)} }
 
-// Register counts a window as in flight. It must be called before the window's first Produce: a promise may come
-// from within it, and a window counted later could be passed while it is half sent.
+// Register counts a window as in flight. It must be called before the window's first Produce: a promise may
+// come from within it, and a window counted later could be passed while it is half sent.
 func (f *Frontier) Register(w *window, records int) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,8 +49,8 @@ func (f *Frontier) Ack(fl *flight, err error) {
 	}
 }
 
-// Pass appends the windows that are now passed to done, in order, and forgets them. After an error no window is
-// ever passed again: what was acknowledged behind a lost record is not progress.
+// Pass appends the windows that are now passed to done, in order, and forgets them. After an error no window
+// is ever passed again: what was acknowledged behind a lost record is not progress.
 func (f *Frontier) Pass(done []*window) ([]*window, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

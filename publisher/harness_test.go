@@ -38,7 +38,8 @@ func relationOf(name string) *schema.Relation {
 
 // rowOf returns a row of relationOf; a v of "-" is null.
 func rowOf(id int, v string) schema.Row {
-	row := schema.Row{{Kind: schema.Text, Text: strconv.AppendInt(nil, int64(id), 10)}, {Kind: schema.Text, Text: []byte(v)}}
+	row := schema.Row{{Kind: schema.Text, Text: strconv.AppendInt(nil, int64(id), 10)}, {Kind: schema.Text,
+		Text: []byte(v)}}
 	if v == "-" {
 		row[1] = schema.Datum{}
 	}
@@ -135,12 +136,14 @@ func (r *rig) must(batches ...*decoder.Batch) *Publisher {
 	return p
 }
 
-// read returns the committed records of a topic, by partition, then by offset; nil for a topic that is not there.
+// read returns the committed records of a topic, by partition, then by offset; nil for a topic that is not
+// there.
 func (r *rig) read(topic string) []*kgo.Record {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(append(r.o.Client, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	client, err := kgo.NewClient(append(r.o.Client, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
 		kgo.FetchMaxWait(20*time.Millisecond))...)
 	if err != nil {
 		r.t.Fatal(err)

@@ -1,7 +1,6 @@
 package publisher
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -17,7 +16,8 @@ const ledgerVersion = 1
 // castagnoli is CRC-32C's table, for which processors have an instruction.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// LedgerRecord is what the ledger topic says of one delivery window, as JSON, under the key pipeline/slot/window.
+// LedgerRecord is what the ledger topic says of one delivery window, as JSON, under the key
+// pipeline/slot/window.
 type LedgerRecord struct {
 	Version  int    `json:"version"`
 	Pipeline string `json:"pipeline"`
@@ -46,11 +46,13 @@ type LedgerPosition struct {
 	Ordinal uint64      `json:"ordinal"`
 }
 
-// LedgerCount sums up the records of one partition in the order of their offsets: how many, the bytes of keys and
-// values, and the CRC-32C (Castagnoli, as 8 hexadecimal digits) over all of them, each as
+// LedgerCount sums up the records of one partition in the order of their offsets: how many, the bytes of
+// keys and values, and the CRC-32C (Castagnoli, as 8 hexadecimal digits) over all of them, each as
 //
 //	length of the key, 4 bytes big-endian, ffffffff for null    the key
 //	length of the value, likewise                               the value
+//
+// without anything between one record and the next.
 type LedgerCount struct {
 	Records int64  `json:"records"`
 	Bytes   int64  `json:"bytes"`
@@ -70,15 +72,18 @@ func (t *tally) add(key, value []byte) {
 	t.crc = addFramed(addFramed(t.crc, key), value)
 }
 
-// addFramed continues a CRC over a length and what has it.
+// addFramed continues a CRC over a length and what has it. The length goes by the table: as a slice it would
+// cost an allocation, because crc32.Update lets its argument escape.
 func addFramed(crc uint32, p []byte) uint32 {
 	length := uint32(len(p))
 	if p == nil {
 		length = 0xffffffff
 	}
-	var frame [4]byte
-	binary.BigEndian.PutUint32(frame[:], length)
-	return crc32.Update(crc32.Update(crc, castagnoli, frame[:]), castagnoli, p)
+	crc = ^crc
+	for shift := 24; shift >= 0; shift -= 8 {
+		crc = castagnoli[byte(crc)^byte(length>>shift)] ^ crc>>8
+	}
+	return crc32.Update(^crc, castagnoli, p)
 }
 
 // join makes t what it would be with all that next counted added behind it.
@@ -88,9 +93,10 @@ func (t *tally) join(next tally) {
 	t.bytes += next.bytes
 }
 
-// combineCRC returns the CRC-32C of the concatenation of two texts from theirs and the length of the second. Behind
-// a first text the second's CRC is what it is behind nothing, xor the first's CRC moved on by as many zero bytes, and
-// moving on is linear: a matrix over the two-element field, squared for each bit of the length.
+// combineCRC returns the CRC-32C of the concatenation of two texts from theirs and the length of the second.
+// Behind a first text the second's CRC is what it is behind nothing, xor the first's CRC moved on by as many
+// zero bytes, and moving on is linear: a matrix over the two-element field, squared for each bit of the
+// length.
 func combineCRC(first, second uint32, length int64) uint32 {
 	if length <= 0 {
 		return first

@@ -38,9 +38,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 	}
 	m := &Metrics{
-		events:        counters("tributary_events_total", "Changes published and acknowledged.", "table", "op"),
-		tombstones:    counters("tributary_tombstones_total", "Tombstones published and acknowledged.", "table"),
-		toast:         counters("tributary_toast_unchanged_total", "Unchanged large values written as the placeholder.", "table"),
+		events:     counters("tributary_events_total", "Changes published and acknowledged.", "table", "op"),
+		tombstones: counters("tributary_tombstones_total", "Tombstones published and acknowledged.", "table"),
+		toast: counters("tributary_toast_unchanged_total", "Unchanged large values written as the "+
+			"placeholder.", "table"),
 		filteredTotal: counters("tributary_events_filtered_total", "Changes left out by configuration.", "reason"),
 		records:       counters("tributary_kafka_records_total", "Records by outcome.", "topic", "result"),
 		bytes:         counters("tributary_kafka_bytes_total", "Bytes of record batches as written.", "topic"),
@@ -50,11 +51,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		blockedSeconds: counter("tributary_publish_backpressure_seconds_total",
 			"Time in which the encoder waited for deliveries."),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tributary_event_latency_seconds",
-			Help: "From the commit to the acknowledgement of the oldest change in a window.", Buckets: times}, []string{"stage"}),
+			Help: "From the commit to the acknowledgement of the oldest change in a window.", Buckets: times},
+			[]string{"stage"}),
 		produce:       histogram("tributary_kafka_produce_duration_seconds", "Time of one produce request.", times),
 		windowSeconds: histogram("tributary_window_duration_seconds", "Time to deliver a window.", times),
-		windowRecords: histogram("tributary_window_records", "Records in a window.", prometheus.ExponentialBuckets(1, 4, 10)),
-		publishedLSN:  gauge("tributary_published_lsn", "Up to where everything is published and stored."),
+		windowRecords: histogram("tributary_window_records", "Records in a window.",
+			prometheus.ExponentialBuckets(1, 4, 10)),
+		publishedLSN: gauge("tributary_published_lsn", "Up to where everything is published and stored."),
 		lastEvent: gauge("tributary_last_event_timestamp_seconds",
 			"Commit time of the latest change published."),
 		lastConfirm: gauge("tributary_last_confirm_timestamp_seconds", "When a position was last stored."),
@@ -168,7 +171,8 @@ func (m *Metrics) blocked(d time.Duration) {
 type hooks struct{ metrics *Metrics }
 
 // OnProduceBatchWritten counts the bytes of a batch as it was sent.
-func (h *hooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32, written kgo.ProduceBatchMetrics) {
+func (h *hooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32,
+	written kgo.ProduceBatchMetrics) {
 	if h.metrics != nil {
 		h.metrics.bytes.WithLabelValues(topic).Add(float64(written.CompressedBytes))
 	}

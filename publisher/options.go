@@ -62,9 +62,12 @@ type Options struct {
 	// Start is where the stream begins when no position is stored: the slot's consistent point or what it has
 	// confirmed. It counts as confirmed already.
 	Start decoder.LSN
-	// Renew says that the slot was made anew: a stored position is of a stream that is gone. It is passed over, and
-	// a new epoch begins at Start.
+	// Renew says that the slot was made anew: a stored position is of a stream that is gone. It is passed over,
+	// and a new epoch begins at Start.
 	Renew bool
+	// Taken is what another program has published behind Start; nil is nothing. It counts only when no position
+	// is stored, or with Renew.
+	Taken *Taken
 	// Publications and Protocol are stored with a position inside a transaction, which makes sense only under
 	// the same ones.
 	Publications []string
@@ -109,18 +112,20 @@ type Options struct {
 	XMin func() int64
 
 	// WindowRecords and WindowBytes are when a window takes no further transaction, 0 means 50,000 and 16 MiB.
-	// A transaction is split only when it alone exceeds one of them, so that a window holds at most twice as much.
+	// A transaction is split only when it alone exceeds one of them, so that a window holds at most twice as
+	// much.
 	WindowRecords, WindowBytes int
 	// MaxRecordBytes bounds one record, uncompressed; 0 means 1,000,012, Kafka's own default.
 	MaxRecordBytes int
-	// TransactionTimeout is how long a crash without a restart holds back read_committed consumers; 0 means 40 s.
+	// TransactionTimeout is how long a crash without a restart holds back read_committed consumers; 0 means 40
+	// s.
 	TransactionTimeout time.Duration
 	// Linger is how long at-least-once lets a record wait for company; 0 means 2 ms, negative not at all.
 	Linger time.Duration
 	// IdleInterval is how often an advance without records is stored, and so confirmed; 0 means 10 s.
 	IdleInterval time.Duration
-	// Stopping, if set, is closed when the source sends no more and waits for what it has sent to be confirmed: then
-	// nothing waits for IdleInterval.
+	// Stopping, if set, is closed when the source sends no more and waits for what it has sent to be confirmed:
+	// then nothing waits for IdleInterval.
 	Stopping <-chan struct{}
 	// MaySend, if set, is asked in at-least-once mode: once it returns false nothing more is sent. Without
 	// transactions nothing else keeps an instance from writing that lost its slot without knowing.
@@ -207,6 +212,9 @@ func newRun() string {
 
 // positionKey is the key of the pipeline's record in the position topic.
 func (o *Options) positionKey() string { return o.Pipeline + "/" + o.Slot }
+
+// coveredSuffix ends the key of the record that holds Stored.Covered, in the position topic too.
+const coveredSuffix = "/tables"
 
 // transactionalID is what Kafka fences by: whoever takes it ends the transactions of whoever had it.
 func (o *Options) transactionalID() string { return "tributary/" + o.positionKey() }

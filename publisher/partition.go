@@ -2,9 +2,9 @@ package publisher
 
 import "encoding/binary"
 
-// partitionOf returns the partition of a key as Kafka's Java producer chooses it: murmur2 over the whole key on the
-// wire, the registry's prefix included, without its sign. A record without a key goes to partition 0: unlike a
-// random one it keeps the order of its table.
+// partitionOf returns the partition of a key as Kafka's Java producer chooses it: murmur2 over the whole key
+// on the wire, the registry's prefix included, without its sign. A record without a key goes to partition 0:
+// unlike a random one it keeps the order of its table.
 func partitionOf(key []byte, partitions int32) int32 {
 	if key == nil {
 		return 0

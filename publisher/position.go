@@ -10,7 +10,8 @@ import (
 	"github.com/tributary-cdc/tributary/decoder"
 )
 
-// positionVersion is the version of the position record that this code writes, and the only one that it reads.
+// positionVersion is the version of the position record that this code writes, and the only one that it
+// reads.
 const positionVersion = 1
 
 // Identity is what tells one server's log from another's.
@@ -37,13 +38,29 @@ type Stored struct {
 	Split *Split
 	// Snapshot is the last Batch.Progress, nil when there was none.
 	Snapshot []byte
+	// Covered is the last Batch.Covered, nil when there was none. It has a record of its own.
+	Covered []byte
+	// Rewind is set while a rewind is under way: until it is done nothing may be streamed.
+	Rewind *Rewind
+	// Taken is set when the position began as another program's.
+	Taken *Taken
 	// Run names the run that wrote the position.
 	Run     string
 	Written time.Time
 }
 
-// Split is what a position inside a transaction depends on: under other publications or options the server would
-// number the same transaction's changes differently.
+// Rewind is what a rewind that was begun is to do. What of it is done, the slots show.
+type Rewind struct {
+	// To is where the pipeline is to go on from, LastCommit the Stored.LastCommit there.
+	To         decoder.LSN `json:"to"`
+	LastCommit decoder.LSN `json:"last_commit"`
+	// Failover says that the slot that is replaced has it.
+	Failover bool      `json:"failover"`
+	Began    time.Time `json:"began"`
+}
+
+// Split is what a position inside a transaction depends on: under other publications or options the server
+// would number the same transaction's changes differently.
 type Split struct {
 	Publications []string `json:"publications"`
 	Protocol     string   `json:"protocol"`
@@ -76,6 +93,8 @@ type positionRecord struct {
 	Window     uint64          `json:"window"`
 	Split      *Split          `json:"split,omitempty"`
 	Snapshot   json.RawMessage `json:"snapshot,omitempty"`
+	Rewind     *Rewind         `json:"rewind,omitempty"`
+	Taken      *Taken          `json:"taken,omitempty"`
 	Run        string          `json:"run"`
 	Written    time.Time       `json:"written"`
 }
@@ -93,7 +112,8 @@ func (s *Stored) marshal() ([]byte, error) {
 		SystemID: s.Identity.SystemID, Timeline: s.Identity.Timeline, Database: s.Identity.Database,
 		Position: jsonPosition{s.Position.Commit, s.Position.Ordinal},
 		Resume:   s.Resume, LastCommit: s.LastCommit, Epoch: s.Epoch, Window: s.Window,
-		Split: s.Split, Snapshot: s.Snapshot, Run: s.Run, Written: s.Written.UTC(),
+		Split: s.Split, Snapshot: s.Snapshot, Rewind: s.Rewind, Taken: s.Taken,
+		Run: s.Run, Written: s.Written.UTC(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write the position of %s/%s: %w", s.Pipeline, s.Slot, err)
@@ -125,7 +145,7 @@ func parseStored(key string, value []byte) (*Stored, error) {
 		Identity: Identity{SystemID: r.SystemID, Timeline: r.Timeline, Database: r.Database},
 		Position: decoder.Position{Commit: r.Position.Commit, Ordinal: r.Position.Ordinal},
 		Resume:   r.Resume, LastCommit: r.LastCommit, Epoch: r.Epoch, Window: r.Window,
-		Split: r.Split, Snapshot: r.Snapshot, Run: r.Run, Written: r.Written,
+		Split: r.Split, Snapshot: r.Snapshot, Rewind: r.Rewind, Taken: r.Taken, Run: r.Run, Written: r.Written,
 	}, nil
 }
 
@@ -141,11 +161,14 @@ type Server struct {
 	Protocol     string
 }
 
-// Verify says whether streaming from the position loses nothing and repeats nothing: the server's log must be the
-// one that the position was taken in. The server itself does not tell: it silently moves a start that is too old.
-// Every error needs a person: *IdentityError, *GapError, *TimelineError, *SplitError.
+// Verify says whether streaming from the position loses nothing and repeats nothing: the server's log must be
+// the one that the position was taken in. The server itself does not tell: it silently moves a start that is
+// too old. Every error needs a person: *RewindError, *IdentityError, *GapError, *TimelineError, *SplitError.
 func (s *Stored) Verify(server Server) error {
 	where := s.Pipeline + "/" + s.Slot
+	if s.Rewind != nil {
+		return &RewindError{Key: where, To: s.Rewind.To, Began: s.Rewind.Began}
+	}
 	if a, b := s.Identity.SystemID, server.Identity.SystemID; a != b {
 		return &IdentityError{Key: where, What: "system identifier", Stored: a, Found: b, Resume: s.Resume}
 	}

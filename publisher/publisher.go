@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,15 +23,15 @@ const (
 	// concurrentBackoff is the pause while the broker still ends the transaction before. Kafka's client waits
 	// 20 ms by default, more than the broker needs.
 	concurrentBackoff = 2 * time.Millisecond
-	// metadataPause is how soon the client asks again for a topic that its broker did not know yet; its own 5 s would
-	// delay the first records of every new topic.
+	// metadataPause is how soon the client asks again for a topic that its broker did not know yet; its own 5 s
+	// would delay the first records of every new topic.
 	metadataPause = 100 * time.Millisecond
 	// abortTimeout bounds the tidying up after a window that was not delivered.
 	abortTimeout = 3 * time.Second
 )
 
-// Publisher writes one pipeline's changes. Run is called once; Stored, Confirmed and Status may be called at any time
-// from any goroutine.
+// Publisher writes one pipeline's changes. Run is called once; Stored, Confirmed and Status may be called at
+// any time from any goroutine.
 type Publisher struct {
 	o      Options
 	topics *topics
@@ -46,9 +47,9 @@ type Publisher struct {
 	last Stored
 }
 
-// Open connects, makes the position and the ledger topic if they are missing, in exactly-once mode fences whoever
-// published before under the same pipeline and slot, and then reads the stored position. The slot must be held: the
-// one who holds it is the one to publish. Close ends what Open began.
+// Open connects, makes the position and the ledger topic if they are missing, in exactly-once mode fences
+// whoever published before under the same pipeline and slot, and then reads the stored position. The slot
+// must be held: the one who holds it is the one to publish. Close ends what Open began.
 func Open(ctx context.Context, o Options) (*Publisher, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -147,21 +148,27 @@ func (p *Publisher) fence(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case isAuthorization(err):
-		return &RecordError{Topic: p.o.PositionTopic, Err: err, Advice: "grant Write and Describe on transactional.id " +
+		return &RecordError{Topic: p.o.PositionTopic, Err: err, Advice: "grant Write and Describe on " +
+			"transactional.id " +
 			p.o.transactionalID() + " (MSK: AlterTransactionalId, DescribeTransactionalId), or use at-least-once"}
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("take transactional.id %s: timeout %s is more than the broker's transaction.max.timeout.ms: %w",
+		return fmt.Errorf("take transactional.id %s: timeout %s is more than the broker's "+
+			"transaction.max.timeout.ms: %w",
 			p.o.transactionalID(), p.o.TransactionTimeout, err)
 	}
 	return &AgainError{Doing: "take transactional.id " + p.o.transactionalID(), Err: err}
 }
 
-// Stored returns the position that was stored when the publisher was opened. It is not verified: see Stored.Verify.
+// Stored returns the position that was stored when the publisher was opened. It is not verified: see
+// Stored.Verify.
 func (p *Publisher) Stored() (*Stored, bool) { return p.stored, p.stored != nil }
 
-// Confirmed returns up to where everything is in Kafka and the position stored: what may be confirmed to Postgres.
-// It never goes back.
+// Confirmed returns up to where everything is in Kafka and the position stored: what may be confirmed to
+// Postgres. It never goes back.
 func (p *Publisher) Confirmed() decoder.LSN { return decoder.LSN(p.confirmed.Load()) }
+
+// Last returns the position that was stored last. It must not be called while Run runs.
+func (p *Publisher) Last() Stored { return p.last }
 
 // Close ends the connections. It must not be called while Run runs.
 func (p *Publisher) Close() {
@@ -169,8 +176,9 @@ func (p *Publisher) Close() {
 	p.admin.Close()
 }
 
-// Run publishes the batches of in, and releases each of them, until in is closed and everything is delivered, or
-// until it cannot go on. Nothing but a nil error says that all was delivered; Confirmed says how much was in any case.
+// Run publishes the batches of in, and releases each of them, until in is closed and everything is delivered,
+// or until it cannot go on. Nothing but a nil error says that all was delivered; Confirmed says how much was
+// in any case.
 func (p *Publisher) Run(ctx context.Context, in <-chan *decoder.Batch) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -243,26 +251,34 @@ func (p *produced) wait(ctx context.Context) *refusal {
 func (p *Publisher) following(after *progress) *Stored {
 	next := p.last
 	next.Position, next.Resume, next.LastCommit = after.position, after.resume, after.lastCommit
-	next.Snapshot, next.Split = after.snapshot, after.split
+	next.Snapshot, next.Split, next.Taken = after.snapshot, after.split, after.taken
+	next.Covered = after.covered
 	next.Window++
 	next.Written = time.Now().UTC()
 	return &next
 }
 
-// bookkeeping returns the ledger and the position record of a window.
-func (p *Publisher) bookkeeping(next *Stored, s span, counts *tallies) (ledger, position *kgo.Record, err error) {
+// bookkeeping returns the ledger and the position record of a window, and that of the covered tables when they
+// are others.
+func (p *Publisher) bookkeeping(next *Stored, s span, counts *tallies) ([]*kgo.Record, error) {
 	key, value, err := ledgerRecord(&p.o, next, s, counts)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	ledger = &kgo.Record{
-		Topic: p.o.LedgerTopic, Key: key, Value: value, Partition: partitionOf(key, p.topics.partitionsOf(p.o.LedgerTopic)),
+	ledger := &kgo.Record{
+		Topic: p.o.LedgerTopic, Key: key, Value: value, Partition: partitionOf(key,
+			p.topics.partitionsOf(p.o.LedgerTopic)),
 	}
 	if value, err = next.marshal(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	position = &kgo.Record{Topic: p.o.PositionTopic, Key: []byte(p.o.positionKey()), Value: value}
-	return ledger, position, nil
+	own := p.o.positionKey()
+	records := []*kgo.Record{ledger, {Topic: p.o.PositionTopic, Key: []byte(own), Value: value}}
+	if !bytes.Equal(next.Covered, p.last.Covered) {
+		records = append(records,
+			&kgo.Record{Topic: p.o.PositionTopic, Key: []byte(own + coveredSuffix), Value: next.Covered})
+	}
+	return records, nil
 }
 
 // settle makes a stored position the last one, and only now what it covers confirmed.

@@ -68,7 +68,8 @@ func newBuilder(o *Options) builder {
 }
 
 // source sets what the envelopes of a change have in common.
-func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit decoder.LSN, xmin int64, at time.Time) {
+func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit decoder.LSN, xmin int64,
+	at time.Time) {
 	b.at = at
 	b.envelope = schema.Envelope{Time: at.UnixNano(), Source: schema.Source{
 		Time: t.Time, Snapshot: c.Marker, LSN: uint64(c.LSN), LastCommit: uint64(lastCommit), XMin: xmin,
@@ -76,6 +77,9 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 	}}
 	s := &b.envelope.Source
 	switch {
+	case c.Marker == schema.MarkerIncremental:
+		// As Debezium has it: the row has the time at which it was read and the place of the stream.
+		s.TxID, s.HasTxID, s.LSN, s.XMin, s.Time = 0, false, 0, 0, at.UnixMicro()
 	case c.Op == schema.OpRead:
 		s.TxID, s.LastCommit, s.XMin = int64(t.FullXID), 0, 0
 	case c.Op == schema.OpMessage && !c.Transactional:
@@ -84,8 +88,8 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 	}
 }
 
-// change appends the records of one change of a table to w, or says why there are none. After an error some of them
-// may be there.
+// change appends the records of one change of a table to w, or says why there are none. After an error some
+// of them may be there.
 func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decoder.Change) (string, error) {
 	if tb.gap != "" && !b.debezium && (c.Op == schema.OpUpdate || c.Op == schema.OpDelete) && tb.codec.HasKey() {
 		return "", &KeyError{Table: tb.stats.name, Column: tb.gap,
@@ -122,8 +126,8 @@ func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decode
 	return filteredNot, err
 }
 
-// update appends the records of an update, and returns for how many changes it counts: under another key it is a
-// delete and an insert.
+// update appends the records of an update, and returns for how many changes it counts: under another key it
+// is a delete and an insert.
 func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error) {
 	key, err := b.key(w, tb, c.New)
 	if err != nil {
@@ -155,7 +159,8 @@ func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error)
 }
 
 // deleted appends a delete and its tombstone.
-func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row, headers []kgo.RecordHeader) error {
+func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row,
+	headers []kgo.RecordHeader) error {
 	if err := b.value(w, tb, schema.OpDelete, key, old, nil, headers); err != nil {
 		return err
 	}

@@ -107,7 +107,8 @@ func (b *board) delivered(w *window, s *Stored, began time.Time) {
 func (b *board) settled(s *Stored) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.status.Position, b.status.Confirmed, b.status.Epoch = s.Position, max(b.status.Confirmed, s.Resume), s.Epoch
+	b.status.Position, b.status.Confirmed, b.status.Epoch = s.Position, max(b.status.Confirmed, s.Resume),
+		s.Epoch
 }
 
 // ended notes what ended the run.

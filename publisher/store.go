@@ -15,9 +15,9 @@ import (
 // pipeline's transaction may stay open.
 const loadSilence = time.Minute
 
-// Load reads the stored position of a pipeline and slot, without fencing anybody: nil when there is none. Several
-// pipelines may share the topic. client reaches the cluster, as in Options. It waits for transactions that are open
-// on the topic, of whatever pipeline.
+// Load reads the stored position of a pipeline and slot, without fencing anybody: nil when there is none.
+// Several pipelines may share the topic. client reaches the cluster, as in Options. It waits for transactions
+// that are open on the topic, of whatever pipeline.
 func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (*Stored, error) {
 	key := pipeline + "/" + slot
 	opts := append([]kgo.Opt(nil), client...)
@@ -36,23 +36,32 @@ func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (
 	if err != nil {
 		return nil, fmt.Errorf("read the position of %s: %w", key, err)
 	}
-	var value []byte
+	var value, covered []byte
 	for reached := int64(0); reached < end; {
 		fetches, err := poll(ctx, reader)
 		if err != nil {
-			return nil, fmt.Errorf("read the position of %s: topic %s from offset %d to %d: %w", key, topic, reached, end, err)
+			return nil, fmt.Errorf("read the position of %s: topic %s from offset %d to %d: %w", key, topic, reached,
+				end, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			reached = r.Offset + 1
-			if !r.Attrs.IsControl() && string(r.Key) == key {
+			switch {
+			case r.Attrs.IsControl():
+			case string(r.Key) == key:
 				value = r.Value
+			case string(r.Key) == key+coveredSuffix:
+				covered = r.Value
 			}
 		})
 	}
 	if value == nil { // none, or a tombstone
 		return nil, nil
 	}
-	return parseStored(key, value)
+	stored, err := parseStored(key, value)
+	if err == nil {
+		stored.Covered = covered
+	}
+	return stored, err
 }
 
 // endOf returns the offset behind the last record of the topic's one partition; 0 when it is empty.

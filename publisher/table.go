@@ -11,8 +11,8 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-// cachedTables bounds how many compiled relations are kept; beyond it all are forgotten and those in use compiled
-// again, which asks the registry for nothing.
+// cachedTables bounds how many compiled relations are kept; beyond it all are forgotten and those in use
+// compiled again, which asks the registry for nothing.
 const cachedTables = 20_000
 
 // table is one version of one table, ready to be written.
@@ -90,7 +90,8 @@ func (t *tables) make(ctx context.Context, r *schema.Relation) (*table, error) {
 		return nil, err
 	}
 	if columns := codec.Omitted(); len(columns) > 0 {
-		t.o.Logger.Warn("columns left out, their types have no Debezium form", "table", r.String(), "columns", columns)
+		t.o.Logger.Warn("columns left out, their types have no Debezium form", "table", r.String(), "columns",
+			columns)
 	}
 	to, err := t.topics.ensure(ctx, name, r.String())
 	if err != nil {

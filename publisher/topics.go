@@ -28,8 +28,8 @@ const (
 type TopicOptions struct {
 	// NoCreate makes a missing topic an error.
 	NoCreate bool
-	// Partitions and ReplicationFactor of tables' topics; 0 is the broker's default. ReplicationFactor also holds
-	// for the position and the ledger topic, which have one partition.
+	// Partitions and ReplicationFactor of tables' topics; 0 is the broker's default. ReplicationFactor also
+	// holds for the position and the ledger topic, which have one partition.
 	Partitions, ReplicationFactor int
 	// CleanupPolicy is cleanup.policy of tables' topics; empty is the broker's default.
 	CleanupPolicy string
@@ -128,8 +128,8 @@ func (t *topics) ensureOwn(ctx context.Context, name string) error {
 // partitionsOf returns how many partitions one of our own topics has.
 func (t *topics) partitionsOf(name string) int32 { return max(t.own[name], 1) }
 
-// exists returns how many partitions a topic has, after making it if need be. While the cluster cannot be reached it
-// asks again, until ctx ends.
+// exists returns how many partitions a topic has, after making it if need be. While the cluster cannot be
+// reached it asks again, until ctx ends.
 func (t *topics) exists(ctx context.Context, name string, plan topicPlan) (int32, error) {
 	created := time.Time{}
 	for {
@@ -171,7 +171,8 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ask asks once. It goes past the client's cached metadata, in which a topic just made stays unknown for seconds.
+// ask asks once. It goes past the client's cached metadata, in which a topic just made stays unknown for
+// seconds.
 func (t *topics) ask(ctx context.Context, name string) (int32, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	wanted := kmsg.NewMetadataRequestTopic()
@@ -207,7 +208,8 @@ func (t *topics) create(ctx context.Context, name string, plan topicPlan) error 
 	for key, value := range plan.config {
 		config[key] = &value
 	}
-	_, err := t.admin.CreateTopic(ctx, int32(orDefault(plan.partitions)), int16(orDefault(plan.replication)), config, name)
+	_, err := t.admin.CreateTopic(ctx, int32(orDefault(plan.partitions)), int16(orDefault(plan.replication)),
+		config, name)
 	switch {
 	case err == nil:
 		t.o.Logger.Info("topic created", "topic", name, "partitions", plan.partitions)
@@ -252,8 +254,8 @@ func (t *topics) brokers() string {
 	return strings.Join(t.seeds, ",")
 }
 
-// compare tells how an existing topic differs from what it would be made with. It is never altered; only a position
-// topic that forgets positions is refused.
+// compare tells how an existing topic differs from what it would be made with. It is never altered; only a
+// position topic that forgets positions is refused.
 func (t *topics) compare(ctx context.Context, name string, partitions int32, plan topicPlan) error {
 	if plan.partitions > 0 && int(partitions) != plan.partitions {
 		t.warn("topic %s has %d partitions, configured are %d", name, partitions, plan.partitions)
@@ -273,7 +275,8 @@ func (t *topics) compare(ctx context.Context, name string, partitions int32, pla
 			if name == t.o.PositionTopic && !strings.Contains(found.MaybeValue(), "compact") {
 				return &TopicError{
 					Topic: name,
-					Err:   fmt.Errorf("%s is %s, so that Kafka deletes the stored positions one day", key, found.MaybeValue()),
+					Err: fmt.Errorf("%s is %s, so that Kafka deletes the stored positions one day", key,
+						found.MaybeValue()),
 					Command: fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --topic %s --add-config %s=compact",
 						t.brokers(), name, key),
 				}

@@ -56,7 +56,8 @@ func TestPartitionOf(t *testing.T) {
 	}
 }
 
-// TestFrontier acknowledges in random orders and compares with a list that is searched from the front each time.
+// TestFrontier acknowledges in random orders and compares with a list that is searched from the front each
+// time.
 func TestFrontier(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
@@ -187,7 +188,8 @@ func TestPositionRecord(t *testing.T) {
 		"another key": {"a/b", string(value), "it says that it is that of orders/s1"},
 		"bad LSN":     {"orders/s1", strings.Replace(want, "1/0", "x", 1), "read the position of orders/s1"},
 	} {
-		if _, err := parseStored(bad.key, []byte(bad.value)); err == nil || !strings.Contains(err.Error(), bad.want) {
+		if _, err := parseStored(bad.key, []byte(bad.value)); err == nil || !strings.Contains(err.Error(),
+			bad.want) {
 			t.Errorf("%s: want an error with %q, got %v", name, bad.want, err)
 		}
 	}
@@ -203,20 +205,30 @@ func TestVerify(t *testing.T) {
 		t.Errorf("Verify: %v", err)
 	}
 	split := stored
-	split.Split, split.Position = &Split{Publications: []string{"a"}, Protocol: "1"}, decoder.Position{Commit: 0x280, Ordinal: 3}
+	split.Split, split.Position = &Split{Publications: []string{"a"}, Protocol: "1"},
+		decoder.Position{Commit: 0x280, Ordinal: 3}
 	for name, c := range map[string]struct {
 		stored Stored
 		change func(*Server)
 		want   string
 	}{
-		"system":      {stored, func(s *Server) { s.Identity.SystemID = "8" }, "system identifier 7, and the server has system identifier 8"},
-		"database":    {stored, func(s *Server) { s.Identity.Database = "x" }, "database db"},
-		"advanced":    {stored, func(s *Server) { s.Confirmed = 0x240 }, "from 0/200 to 0/240 (64 bytes of WAL)"},
-		"ahead":       {stored, func(s *Server) { s.End, s.Confirmed = 0x100, 0x100 }, "the history from 0/100 to 0/200 is lost"},
-		"no descent":  {stored, func(s *Server) { s.Identity.Timeline = 3 }, "timeline 3 does not descend"},
-		"behind":      {stored, func(s *Server) { s.Identity.Timeline, s.History = 3, []decoder.Switch{{Timeline: 2, LSN: 0x1ff}} }, "left it at 0/1FF"},
-		"split":       {split, func(s *Server) { s.Publications, s.Protocol = []string{"b"}, "1" }, "publications [a]"},
-		"split ahead": {split, func(s *Server) { s.Identity.Timeline, s.History = 3, []decoder.Switch{{Timeline: 2, LSN: 0x27f}} }, "from 0/27F to 0/280"},
+		"system": {stored, func(s *Server) { s.Identity.SystemID = "8" }, "system identifier 7, and the " +
+			"server has system identifier 8"},
+		"database": {stored, func(s *Server) { s.Identity.Database = "x" }, "database db"},
+		"advanced": {stored, func(s *Server) { s.Confirmed = 0x240 }, "from 0/200 to 0/240 (64 bytes of WAL)"},
+		"ahead": {stored, func(s *Server) { s.End, s.Confirmed = 0x100, 0x100 }, "the history from 0/100 " +
+			"to 0/200 is lost"},
+		"no descent": {stored, func(s *Server) { s.Identity.Timeline = 3 }, "timeline 3 does not descend"},
+		"behind": {stored, func(s *Server) {
+			s.Identity.Timeline, s.History = 3,
+				[]decoder.Switch{{Timeline: 2, LSN: 0x1ff}}
+		}, "left it at 0/1FF"},
+		"split": {split, func(s *Server) { s.Publications, s.Protocol = []string{"b"}, "1" },
+			"publications [a]"},
+		"split ahead": {split, func(s *Server) {
+			s.Identity.Timeline, s.History = 3,
+				[]decoder.Switch{{Timeline: 2, LSN: 0x27f}}
+		}, "from 0/27F to 0/280"},
 	} {
 		server := good
 		c.change(&server)
@@ -285,7 +297,8 @@ func TestRecords(t *testing.T) {
 	items, full, keyless := relationOf("items"), relationOf("items"), relationOf("items")
 	full.Identity, keyless.Key = schema.IdentityFull, nil
 	foreign := relationOf("items")
-	foreign.Identity, foreign.Columns[0].InIdentity, foreign.Columns[1].InIdentity = schema.IdentityIndex, false, true
+	foreign.Identity, foreign.Columns[0].InIdentity, foreign.Columns[1].InIdentity = schema.IdentityIndex,
+		false, true
 	json := schema.Options{KeyFormat: schema.JSONBare, ValueFormat: schema.JSONBare}
 	static := []kgo.RecordHeader{{Key: "team", Value: []byte("x")}}
 	for _, c := range []struct {
@@ -297,19 +310,25 @@ func TestRecords(t *testing.T) {
 	}{
 		{"read", items, Options{}, decoder.Change{Op: schema.OpRead, New: rowOf(1, "a")},
 			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"r"}`},
-		{"update without old", items, Options{Headers: static}, decoder.Change{Op: schema.OpUpdate, New: rowOf(1, "a")},
+		{"update without old", items, Options{Headers: static}, decoder.Change{Op: schema.OpUpdate, New: rowOf(1,
+			"a")},
 			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"} team=x`},
-		{"update of the same key", full, Options{}, decoder.Change{Op: schema.OpUpdate, Old: rowOf(1, "a"), New: rowOf(1, "b")},
+		{"update of the same key", full, Options{}, decoder.Change{Op: schema.OpUpdate, Old: rowOf(1, "a"),
+			New: rowOf(1, "b")},
 			`{"id":1} {"before":{"id":1,"v":"a"},"after":{"id":1,"v":"b"},"transaction":null,"op":"u"}`},
 		{"key change", items, Options{Headers: static},
 			decoder.Change{Op: schema.OpUpdate, Old: keyOnly(1), OldIsKey: true, New: rowOf(2, "b")},
-			`{"id":1} {"before":{"id":1,"v":null},"after":null,"transaction":null,"op":"d"} __debezium.newkey={"id":2} team=x
+			`{"id":1} {"before":{"id":1,"v":null},"after":null,"transaction":null,"op":"d"} ` +
+				`__debezium.newkey={"id":2} team=x
 {"id":1} null __debezium.newkey={"id":2} team=x
-{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":null,"op":"c"} __debezium.oldkey={"id":1} team=x`},
+{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":null,"op":"c"} __debezium.oldkey={"id":1} ` +
+				`team=x`},
 		{"key change, numbered, no tombstone", full, Options{Transactions: true, NoTombstones: true},
 			decoder.Change{Op: schema.OpUpdate, LSN: 5, Old: rowOf(1, "a"), New: rowOf(2, "b")},
-			`{"id":1} {"before":{"id":1,"v":"a"},"after":null,"transaction":{"id":"7:5","total_order":1,"data_collection_order":1},"op":"d"} __debezium.newkey={"id":2}
-{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":{"id":"7:5","total_order":2,"data_collection_order":2},"op":"c"} __debezium.oldkey={"id":1}`},
+			`{"id":1} {"before":{"id":1,"v":"a"},"after":null,"transaction":{"id":"7:5","total_order":1,` +
+				`"data_collection_order":1},"op":"d"} __debezium.newkey={"id":2}
+{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":{"id":"7:5","total_order":2,` +
+				`"data_collection_order":2},"op":"c"} __debezium.oldkey={"id":1}`},
 		{"delete of a keyless table", keyless, Options{}, decoder.Change{Op: schema.OpDelete, Old: rowOf(1, "a")},
 			` {"before":{"id":1,"v":"a"},"after":null,"transaction":null,"op":"d"}` + "\n null"},
 		{"truncate", items, Options{}, decoder.Change{Op: schema.OpTruncate},
@@ -321,8 +340,10 @@ func TestRecords(t *testing.T) {
 			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"}`},
 		{"key outside of the identity", foreign, Options{}, decoder.Change{Op: schema.OpDelete, Ordinal: 4,
 			Old: keyOnly(0), OldIsKey: true},
-			"write key of public.items for change 4 of the transaction that commits at 0/99: key column id is not part of " +
-				"the replica identity: ALTER TABLE public.items REPLICA IDENTITY FULL (or DEFAULT, when the key is the primary key)"},
+			"write key of public.items for change 4 of the transaction that commits at 0/99: key column id is not " +
+				"part of " +
+				"the replica identity: ALTER TABLE public.items REPLICA IDENTITY FULL (or DEFAULT, when the key is the " +
+				"primary key)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Schema = json

@@ -19,9 +19,9 @@ const (
 	slabRoom = 4 << 10
 )
 
-// window is what is delivered together: records, and the position that they lead to. Its maker owns it until it is
-// handed over, then whoever delivers it until it is given back. Kafka's client reads its memory until every record's
-// promise was called; no window may be reset before.
+// window is what is delivered together: records, and the position that they lead to. Its maker owns it until
+// it is handed over, then whoever delivers it until it is given back. Kafka's client reads its memory until
+// every record's promise was called; no window may be reset before.
 type window struct {
 	chunks [][]kgo.Record
 	n      int // records in use
@@ -55,8 +55,12 @@ type progress struct {
 	lastCommit decoder.LSN
 	// snapshot is the last Batch.Progress.
 	snapshot []byte
+	// covered is the last Batch.Covered.
+	covered []byte
 	// split is set when position stands inside a transaction.
 	split *Split
+	// taken is what another program has published behind resume.
+	taken *Taken
 }
 
 // mark is a point that a window can be rolled back to.
@@ -157,7 +161,8 @@ type slabs struct {
 	used int // how many of all are full or being filled
 }
 
-// room returns memory to append to: empty, with at least slabRoom of capacity. Whoever has appended calls keep.
+// room returns memory to append to: empty, with at least slabRoom of capacity. Whoever has appended calls
+// keep.
 func (s *slabs) room() []byte {
 	if s.used > 0 {
 		if last := s.all[s.used-1]; cap(last)-len(last) >= slabRoom {
@@ -172,8 +177,8 @@ func (s *slabs) room() []byte {
 	return s.all[s.used-1]
 }
 
-// keep takes what was appended to the last room and returns it, full. What outgrew the room has memory of its own
-// by then, which the slabs do not know.
+// keep takes what was appended to the last room and returns it, full. What outgrew the room has memory of its
+// own by then, which the slabs do not know.
 func (s *slabs) keep(p []byte) []byte {
 	last := s.all[s.used-1]
 	if free := cap(last) - len(last); len(p) <= free && cap(p) == free {
