@@ -59,6 +59,7 @@ kafka: {brokers: [%s]}
 schema_registry: {url: %s}
 topic: {prefix: %s, partitions: 3, replication_factor: 1}
 delivery: exactly-once
+replay: {keep: 0} # no second slot in a database that is yours
 snapshot: {mode: initial, workers: 2}
 http: {listen: %s}
 `, quoted(address), passwordFrom, strings.Join(names, ", "), ownName, ownName,
