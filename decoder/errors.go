@@ -204,8 +204,11 @@ func fault(doing string, err error) error {
 		return serverFault(doing, refused)
 	case errors.As(err, &parse):
 		return fmt.Errorf("%s: the connection string is invalid", doing)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", doing, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		// A host that says nothing: also the dialer's own timeout is one of these.
+		return &ConnectionLostError{Doing: doing, Cause: innermost(err)}
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
@@ -257,9 +260,10 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 	case codeQueryCanceled, codeLockNotAvailable:
 		e.transient = true
 	default:
-		// 08: connection, 53: resources, 58: I/O around the server.
+		// 08: connection, 53: resources, 58: I/O around the server, 40: conflicts. What is lost for good, such as
+		// WAL that is gone, shows in the slot at the next attempt.
 		e.transient = strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") ||
-			strings.HasPrefix(refused.Code, "40")
+			strings.HasPrefix(refused.Code, "58") || strings.HasPrefix(refused.Code, "40")
 	}
 	return e
 }
