@@ -193,6 +193,9 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 		t := &b.Transactions[i]
 		if isSnapshot(t) {
 			if !rows {
+				if err := e.makeRoom(ctx); err != nil {
+					return err
+				}
 				rows = true
 				e.begin()
 			}
@@ -300,7 +303,12 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 		e.begun, counts = true, e.at.taken.Counts
 	}
 	e.b.numbers.reset(counts)
-	// The limits hold for whole transactions too, not only for what splits one.
+	return e.makeRoom(ctx)
+}
+
+// makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole transactions
+// and for snapshot rows too, not only for what splits a transaction.
+func (e *encoder) makeRoom(ctx context.Context) error {
 	if e.due() && (e.w.n >= e.o.WindowRecords || e.w.size >= e.o.WindowBytes) {
 		return e.handOver(ctx)
 	}

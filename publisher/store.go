@@ -34,14 +34,14 @@ func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (
 	defer reader.Close()
 	end, err := endOf(ctx, reader, topic)
 	if err != nil {
-		return nil, fmt.Errorf("read the position of %s: %w", key, err)
+		return nil, unread("read the position of "+key, topic, err)
 	}
 	var value, covered []byte
 	for reached := int64(0); reached < end; {
 		fetches, err := poll(ctx, reader)
 		if err != nil {
-			return nil, fmt.Errorf("read the position of %s: topic %s from offset %d to %d: %w", key, topic, reached,
-				end, err)
+			doing := fmt.Sprintf("read the position of %s: topic %s from offset %d to %d", key, topic, reached, end)
+			return nil, unread(doing, topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			reached = r.Offset + 1
@@ -62,6 +62,16 @@ func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (
 		stored.Covered = covered
 	}
 	return stored, err
+}
+
+// unread gives the error of reading a topic its type: a Kafka that is away, or busy with somebody's transaction,
+// may answer later.
+func unread(doing, topic string, err error) error {
+	if isAuthorization(err) {
+		return &RecordError{Topic: topic, Err: err,
+			Advice: "grant Read and Describe on the topic (MSK: ReadData, DescribeTopic)"}
+	}
+	return &AgainError{Doing: doing, Err: err}
 }
 
 // endOf returns the offset behind the last record of the topic's one partition; 0 when it is empty.

@@ -131,7 +131,7 @@ func (t *topics) partitionsOf(name string) int32 { return max(t.own[name], 1) }
 // exists returns how many partitions a topic has, after making it if need be. While the cluster cannot be
 // reached it asks again, until ctx ends.
 func (t *topics) exists(ctx context.Context, name string, plan topicPlan) (int32, error) {
-	created := time.Time{}
+	created, told := time.Time{}, false
 	for {
 		partitions, err := t.ask(ctx, name)
 		switch {
@@ -152,6 +152,12 @@ func (t *topics) exists(ctx context.Context, name string, plan topicPlan) (int32
 			return 0, &AgainError{Doing: "make topic " + name, Err: err}
 		case isAuthorization(err):
 			return 0, &RecordError{Topic: name, Err: err, Advice: "grant Describe on the topic (MSK: DescribeTopic)"}
+		case errors.Is(err, kerr.InvalidTopicException):
+			return 0, &RecordError{Topic: name, Err: err, Advice: "route it to a name of letters, digits, '.', '_' " +
+				"and '-', at most 249 of them"}
+		case created.IsZero() && !told:
+			told = true
+			t.o.Logger.Warn("Kafka does not answer, waiting for it", "topic", name, "err", err)
 		}
 		if err := pauseFor(ctx, topicPause); err != nil {
 			return 0, fmt.Errorf("look up topic %s: %w", name, err)
@@ -218,7 +224,7 @@ func (t *topics) create(ctx context.Context, name string, plan topicPlan) error 
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("make topic %s: %w", name, context.Cause(ctx))
-	case errors.As(err, new(*kerr.Error)):
+	case errors.As(err, new(*kerr.Error)) && !kerr.IsRetriable(err):
 		refused.Err = fmt.Errorf("it does not exist, and Kafka refuses to make it: %w", err)
 		return refused
 	}
