@@ -29,7 +29,9 @@ var goStatements = map[string]limit{
 var onDataPath = []string{"decoder", "snapshot", "publisher"}
 
 // loggedAndGoneOn are the functions, as package.function, that log an error and go on for a reason.
-var loggedAndGoneOn = map[string]string{}
+var loggedAndGoneOn = map[string]string{
+	"decoder.tell": "an anchor is for convenience: whatever befalls it must not stop the stream",
+}
 
 // module is this module's path.
 const module = "github.com/tributary-cdc/tributary/"

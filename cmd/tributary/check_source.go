@@ -57,6 +57,7 @@ func checkSource(ctx context.Context, c Config, f *findings) []string {
 	checkServer(c, facts, f)
 	checkReplication(ctx, c, facts, f)
 	checkSlot(ctx, c, conn, facts, f)
+	checkServants(ctx, c, conn, facts, f)
 	return checkTables(ctx, c, conn, facts, f)
 }
 

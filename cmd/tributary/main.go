@@ -27,7 +27,7 @@ import (
 
 func main() {
 	p := &program{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run,
+		ask: askTerminal, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run,
 		patience: time.Second,
 	}
 	signals := make(chan os.Signal, 4)
@@ -38,11 +38,12 @@ func main() {
 
 // program is what the commands have of the world.
 type program struct {
-	stdin          io.Reader // answers to questions, asked on a terminal only
 	stdout, stderr io.Writer
 	environ        []string
 	signals        <-chan os.Signal // SIGTERM and SIGINT; nil in most tests
 	patience       time.Duration    // a signal sooner after the first counts as the same one
+	// ask puts a question to a person; an empty answer is that there is none. Nil asks nobody.
+	ask func(question string) (string, error)
 	// run is the pipeline: run.go's, or a test's.
 	run func(ctx context.Context, o runOptions) error
 }
@@ -87,7 +88,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(), p.configCommand(),
-		p.versionCommand())
+		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }
