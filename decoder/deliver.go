@@ -207,12 +207,25 @@ func (s *Stream) end(ctx context.Context, err error) error {
 	return err
 }
 
-// finish answers the server until all that was delivered is confirmed, or StopTimeout, and says goodbye.
+// finish answers the server until the receiver is done with all that was delivered, or StopTimeout, and says
+// goodbye.
 func (s *Stream) finish(ctx context.Context) error {
 	began := time.Now()
 	tick := time.NewTicker(replyGap)
 	defer tick.Stop()
-	for s.o.Confirmed() < s.lastConfirm && time.Since(began) < s.o.StopTimeout {
+	done := func() bool { return s.o.Confirmed() >= s.lastConfirm }
+	if s.o.Ended != nil {
+		received := s.o.Ended()
+		done = func() bool {
+			select {
+			case <-received:
+				return true
+			default:
+				return false
+			}
+		}
+	}
+	for !done() && time.Since(began) < s.o.StopTimeout {
 		select {
 		case now := <-tick.C:
 			if err := s.serve(now); err != nil {

@@ -39,9 +39,9 @@ func (s *Stream) Follow(ctx context.Context, limit func() Limit, out chan<- *Bat
 }
 
 // Run delivers what follows, until ctx ends, the connection breaks, the server shuts down or Options.Stop
-// closes; only the last returns nil. Then it reads nothing more, answers the server until Confirmed has
-// reached the last Confirm that it delivered, or StopTimeout, tells the server so and disconnects. Run
-// closes the stream, never out.
+// closes; only the last returns nil. Then it reads nothing more, answers the server until the receiver is done
+// (see Options.Ended), or StopTimeout, tells the server what is confirmed and disconnects. Run closes the stream,
+// never out.
 func (s *Stream) Run(ctx context.Context, out chan<- *Batch) error {
 	err := s.end(ctx, s.read(ctx, out, func() Limit { return Limit{} }))
 	if closing := s.Close(); err == nil {

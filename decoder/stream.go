@@ -56,7 +56,10 @@ type StreamOptions struct {
 	Observe func(*Batch, *Change)
 	// Stop, when closed, has Run end in order: see Run.
 	Stop <-chan struct{}
-	// StopTimeout bounds how long Run then waits for what it has delivered to be confirmed; 0 means 10 s.
+	// Ended, when set, is called when Stop has ended the reading: nothing more is delivered. The channel that it
+	// returns closes when the receiver is done with what it has. Without it that is once Confirmed says so.
+	Ended func() <-chan struct{}
+	// StopTimeout bounds how long Run then waits for the receiver; 0 means 10 s.
 	StopTimeout time.Duration
 	// Logger gets the life story; nil is silence.
 	Logger *slog.Logger
@@ -110,6 +113,8 @@ type StreamStatus struct {
 	CaughtUp time.Time
 	// Stopping says that the server asks for replies in the way of one that wants to shut down.
 	Stopping bool
+	// Closed says that the session has ended: the slot may be another's.
+	Closed bool
 }
 
 // Stream reads one slot through the replication protocol. The goroutine that calls Until, Hold and Run owns
@@ -338,6 +343,7 @@ func (s *Stream) publish(now time.Time) {
 		Slot: s.o.Slot, Lane: "live", PID: s.pid, Received: s.received,
 		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.wire.lastRead,
 		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
+		Closed: s.closed,
 	}
 	status.CaughtUp = s.caughtUp
 	// The server's clock may be ahead of ours, and no transaction commits in the future.

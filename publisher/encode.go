@@ -27,8 +27,6 @@ type encoder struct {
 	w      *window
 	at     progress    // where the stream stands, without what is open
 	handed decoder.LSN // resume of the last window handed over
-	// stopping says that an advance without records is delivered at once.
-	stopping bool
 
 	// skip is the stored position: nothing at or before it is published again. expect is its split, until the
 	// change at the position was seen.
@@ -84,7 +82,6 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 		defer ticker.Stop()
 		beat = ticker.C
 	}
-	stopping := e.o.Stopping
 	for {
 		if e.due() {
 			// A taker that waits comes first: the sooner it begins, the sooner it is free for what is next.
@@ -112,9 +109,6 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 				return e.finish(ctx)
 			}
 			err = e.batch(ctx, b)
-		case <-stopping:
-			e.stopping, stopping = true, nil
-			e.w.force = e.w.force || e.at.resume > e.handed
 		case <-idle.C:
 			// Only an advance without records waits for this: records hand themselves over.
 			e.w.force = e.w.force || e.at.resume > e.handed
@@ -212,7 +206,7 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 		e.open = false
 	}
 	e.at.resume = max(e.at.resume, b.Confirm)
-	e.w.force = e.w.force || (e.stopping || b.Urgent) && e.at.resume > e.handed
+	e.w.force = e.w.force || b.Urgent && e.at.resume > e.handed
 	if b.Covered != nil {
 		e.at.covered = bytes.Clone(b.Covered)
 	}

@@ -124,9 +124,6 @@ type Options struct {
 	Linger time.Duration
 	// IdleInterval is how often an advance without records is stored, and so confirmed; 0 means 10 s.
 	IdleInterval time.Duration
-	// Stopping, if set, is closed when the source sends no more and waits for what it has sent to be confirmed:
-	// then nothing waits for IdleInterval.
-	Stopping <-chan struct{}
 	// MaySend, if set, is asked in at-least-once mode: once it returns false nothing more is sent. Without
 	// transactions nothing else keeps an instance from writing that lost its slot without knowing.
 	MaySend func() bool

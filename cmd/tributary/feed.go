@@ -63,7 +63,7 @@ func (g *gauges) xmin() int64 {
 	return g.xminNow
 }
 
-// watch looks at the slot while the pipeline works, until it stops. What it sees is for people: a look that fails is
+// watch looks at the slot while the pipeline works. What it sees is for people: a look that fails is
 // told in the status and tried again, since the stream itself notices whatever matters to the data.
 func (p *pipeline) watch(ctx context.Context) error {
 	interval := watchInterval
@@ -86,15 +86,13 @@ func (p *pipeline) watch(ctx context.Context) error {
 		}
 		select {
 		case <-ticker.C:
-		case <-p.stopped.Done():
-			return nil
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// beat runs heartbeat.query in the source with each heartbeat, until the pipeline stops. It is there to write into a
+// beat runs heartbeat.query in the source with each heartbeat. It is there to write into a
 // database in which nothing else does; an error in it is the configuration's and ends the pipeline.
 func (p *pipeline) beat(ctx context.Context) error {
 	beat := p.Config.Heartbeat
@@ -106,8 +104,6 @@ func (p *pipeline) beat(ctx context.Context) error {
 	for {
 		select {
 		case <-ticker.C:
-		case <-p.stopped.Done():
-			return nil
 		case <-ctx.Done():
 			return nil
 		}

@@ -251,11 +251,12 @@ func (r *replayer) run(ctx context.Context) error {
 		return err
 	}
 	raw, out := make(chan *decoder.Batch, 1), make(chan *decoder.Batch, 1)
+	r.endOut, r.published = sync.OnceFunc(func() { close(raw) }), make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	reading, endReading := context.WithCancel(ctx)
 	defer endReading()
 	group.Go(func() error {
-		defer close(raw)
+		defer r.endOut()
 		err := r.stream.Load().Until(reading, r.until, raw)
 		if errors.Is(err, decoder.ErrStopped) {
 			r.interrupted = true
@@ -275,7 +276,7 @@ func (r *replayer) run(ctx context.Context) error {
 	})
 	shown, endShown := context.WithCancel(ctx)
 	group.Go(func() error { r.show(shown); return nil })
-	group.Go(func() error { defer endShown(); return r.pub.Load().Run(ctx, out) })
+	group.Go(func() error { defer endShown(); defer close(r.published); return r.pub.Load().Run(ctx, out) })
 	return group.Wait()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,9 @@ type pipeline struct {
 	anchor   *decoder.Anchor
 	stream   atomic.Pointer[decoder.Stream]
 	pub      atomic.Pointer[publisher.Publisher]
+
+	endOut    func()        // closes what the source sends by
+	published chan struct{} // closed when the publisher has ended
 }
 
 // run is the pipeline: whatever an error leaves behind, the next call takes up from the stored position.
@@ -312,16 +316,45 @@ func (p *pipeline) start() decoder.LSN {
 // flow moves changes until the end: the whole of the program's concurrency while it works.
 func (p *pipeline) flow(life context.Context) error {
 	out := make(chan *decoder.Batch, 1)
+	p.endOut, p.published = sync.OnceFunc(func() { close(out) }), make(chan struct{})
 	group, ctx := errgroup.WithContext(life)
-	group.Go(func() error { defer close(out); return p.source(ctx, out) })
-	group.Go(func() error { return p.pub.Load().Run(ctx, out) })
-	group.Go(func() error { return p.watch(ctx) })
-	group.Go(func() error { return p.keepAnchor(ctx) })
-	group.Go(func() error { return p.beat(ctx) })
+	side, endSide := context.WithCancel(ctx) // what runs beside the data ends at once
+	defer endSide()
+	defer context.AfterFunc(p.stopped, endSide)()
+	group.Go(func() error { defer p.endOut(); return p.whole(p.source(ctx, out)) })
+	group.Go(func() error { defer close(p.published); return p.pub.Load().Run(ctx, out) })
+	group.Go(func() error { return p.watch(side) })
+	group.Go(func() error { return p.keepAnchor(side) })
+	group.Go(func() error { return p.beat(side) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	return p.giveBack(life)
+}
+
+// ended is the end of what is sent, as the stream tells it, and returns what says that all of it is published.
+func (p *pipeline) ended() <-chan struct{} {
+	p.endOut()
+	return p.published
+}
+
+// errUnfinished ends what is left when the stream has been stopped and its patience is over.
+var errUnfinished = &publisher.AgainError{
+	Doing: "publish what was read before the stop",
+	Err:   errors.New("Kafka or the schema registry has not taken it in time"),
+}
+
+// whole is the outcome of a source that has ended: in order only if all that it sent is published.
+func (p *pipeline) whole(err error) error {
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.published:
+		return nil
+	default:
+		return errUnfinished
+	}
 }
 
 // source sends the snapshot, if one is due, and then the stream. The rows of a snapshot enter where the stream

@@ -123,6 +123,14 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		select {
+		case <-o.Stop:
+			if retryable(err) {
+				o.Log.Warn("stopped before all was published: the rest comes again from the slot", "err", err)
+				return nil
+			}
+		default:
+		}
 		o.Board.Fail(err, retryable(err))
 		var wait <-chan time.Time // stays nil where only a person helps
 		switch {

@@ -43,6 +43,7 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 		Decoder:     decoder.DecoderOptions{Describe: p.describe, KeepEmpty: p.Config.Transactions.Metadata},
 		MaxRowBytes: int(p.Config.Source.MaxRowBytes),
 		Stop:        p.stopped.Done(),
+		Ended:       p.ended,
 		Logger:      p.Log,
 	}
 }
@@ -116,7 +117,7 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		Heartbeat: c.Heartbeat.Interval, HeartbeatTopic: heartbeatTopic(c),
 		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
 		TransactionTimeout: c.Kafka.TransactionTimeout,
-		XMin: p.now.xmin, Stopping: p.stopped.Done(), MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
+		XMin: p.now.xmin, MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
 	}
 	if c.Delivery == "at-least-once" {
 		o.Mode = publisher.AtLeastOnce
@@ -166,7 +167,7 @@ func heartbeatTopic(c Config) string {
 // maySend says whether the server has answered recently enough for the slot to be still ours.
 func (p *pipeline) maySend() bool {
 	s := p.stream.Load().Status()
-	return s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout
+	return !s.Closed && (s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout)
 }
 
 // choose finds the captured tables and sees to it that the publication sends their changes.
