@@ -242,6 +242,9 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		Doing: doing, Code: refused.Code, Severity: refused.Severity, Message: refused.Message,
 		Detail: refused.Detail, Hint: refused.Hint, Where: refused.Where,
 	}
+	if strings.HasPrefix(refused.Code, "22") || strings.HasPrefix(refused.Code, "23") {
+		e.Detail = "" // it shows the row's values
+	}
 	switch refused.Code {
 	case codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow:
 		e.shutdown = true

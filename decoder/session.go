@@ -311,6 +311,12 @@ func simpleQuery(ctx context.Context, conn *pgconn.PgConn, query string) ([][]st
 	return rows, nil
 }
 
+// Execute runs statements whose rows nobody reads, on any connection. doing begins the error.
+func Execute(ctx context.Context, conn *pgconn.PgConn, doing, sql string) error {
+	_, err := simpleQuery(ctx, conn, sql)
+	return fault(doing, err)
+}
+
 // paramQuery runs one statement with parameters, all as text, on an ordinary connection.
 func paramQuery(ctx context.Context, conn *pgconn.PgConn, query string, args ...string) ([][]string, error) {
 	values := make([][]byte, len(args))

@@ -93,7 +93,8 @@ func (p *pipeline) watch(ctx context.Context) error {
 }
 
 // beat runs heartbeat.query in the source with each heartbeat. It is there to write into a
-// database in which nothing else does; an error in it is the configuration's and ends the pipeline.
+// database in which nothing else does. An error that does not pass, as a deadlock does, is the configuration's and
+// ends the pipeline.
 func (p *pipeline) beat(ctx context.Context) error {
 	beat := p.Config.Heartbeat
 	if beat.Query == "" || beat.Interval <= 0 {
@@ -114,11 +115,11 @@ func (p *pipeline) beat(ctx context.Context) error {
 			}
 			continue // the stream notices a source that is away, and deals with it
 		}
-		_, err = conn.Exec(ctx, beat.Query).ReadAll()
+		err = decoder.Execute(ctx, conn, "run heartbeat.query", beat.Query)
 		lost := conn.IsClosed()
 		closeConn(conn)
-		if err != nil && ctx.Err() == nil && !lost {
-			return fmt.Errorf("run heartbeat.query: %w", err)
+		if err != nil && ctx.Err() == nil && !lost && !decoder.Retryable(err) {
+			return err
 		}
 	}
 }
