@@ -134,9 +134,7 @@ func (s *Stream) unread(now time.Time) error {
 	if closed {
 		return s.lost(errors.New("the server closed the connection while it was not read"))
 	}
-	if at.After(s.answered) {
-		s.answered = at
-	}
+	s.heard(at)
 	return nil
 }
 

@@ -18,6 +18,7 @@ const (
 	codeInvalidAuth       = "28000"
 	codeUndefinedObject   = "42704"
 	codeDuplicateObject   = "42710"
+	codeUniqueViolation   = "23505"
 	codeObjectInUse       = "55006"
 	codeNotInState        = "55000"
 	codeAdminShutdown     = "57P01"

@@ -2,6 +2,7 @@ package decoder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -231,8 +232,20 @@ func EnsurePublication(ctx context.Context, conn *pgconn.PgConn, o PublicationOp
 		}
 	}
 	if _, err := simpleQuery(ctx, conn, strings.Join(statements, "; ")); err != nil {
-		return nil, fmt.Errorf("%w: as the tables' owner run: %s", fault("change publication "+o.Name, err),
-			strings.Join(statements, "; "))
+		err = fault("change publication "+o.Name, err)
+		var refused *ServerError
+		if errors.As(err, &refused) && raced(refused) {
+			refused.transient = true
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: as the tables' owner run: %s", err, strings.Join(statements, "; "))
 	}
 	return statements, nil
+}
+
+// raced says that another session changed the same publication at the same time, as a second instance does that
+// starts with the first: the next attempt finds what that one made.
+func raced(refused *ServerError) bool {
+	return refused.Code == codeDuplicateObject || refused.Code == codeUniqueViolation ||
+		refused.Code == codeInternal && strings.Contains(refused.Message, "concurrently updated")
 }

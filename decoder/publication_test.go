@@ -151,3 +151,36 @@ func TestVerifyPublicationFindsLists(t *testing.T) {
 		}
 	})
 }
+
+// TestPublicationRace has many instances make one publication at the same time: each gets it, or an error that says
+// to try again.
+func TestPublicationRace(t *testing.T) {
+	onServers(t, func(t *testing.T, db *database) {
+		db.exec("CREATE TABLE public.raced (id int PRIMARY KEY)")
+		o := PublicationOptions{Name: "raced", Tables: []TableName{{"public", "raced"}}}
+		const instances = 8
+		results := make(chan error, instances)
+		for range instances {
+			go func() {
+				conn, err := Connect(context.Background(), ConnectOptions{URL: db.url})
+				if err == nil {
+					defer closeQuietly(conn)
+					_, err = EnsurePublication(context.Background(), conn, o)
+				}
+				results <- err
+			}()
+		}
+		made := 0
+		for range instances {
+			switch err := <-results; {
+			case err == nil:
+				made++
+			case !Retryable(err):
+				t.Errorf("got an error that does not say to try again: %v", err)
+			}
+		}
+		if made == 0 {
+			t.Error("nobody made it")
+		}
+	})
+}

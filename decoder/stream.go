@@ -50,14 +50,15 @@ type StreamOptions struct {
 	// MaxRowBytes bounds one message, the old and the new row together; 0 means 16 MiB. A larger one is a
 	// *RowTooLargeError.
 	MaxRowBytes int
-	// Observe, when set, is shown every change once it is decoded and before its batch leaves, by the goroutine
-	// that calls Follow, Until and Run. It may set the batch's Progress and change nothing else; what it is given
-	// is valid until it returns.
+	// Observe, when set, is shown every change once it is decoded and before its batch leaves, by the
+	// goroutine that calls Follow, Until and Run. It may set the batch's Progress and change nothing else;
+	// what it is given is valid until it returns.
 	Observe func(*Batch, *Change)
 	// Stop, when closed, has Run end in order: see Run.
 	Stop <-chan struct{}
-	// Ended, when set, is called when Stop has ended the reading: nothing more is delivered. The channel that it
-	// returns closes when the receiver is done with what it has. Without it that is once Confirmed says so.
+	// Ended, when set, is called when Stop has ended the reading: nothing more is delivered. The channel
+	// that it returns closes when the receiver is done with what it has. Without it that is once Confirmed
+	// says so.
 	Ended func() <-chan struct{}
 	// StopTimeout bounds how long Run then waits for the receiver; 0 means 10 s.
 	StopTimeout time.Duration
@@ -108,13 +109,16 @@ type StreamStatus struct {
 	// Blocked is since when the channel has not taken a batch, zero when it does; Holding that Hold runs.
 	Blocked time.Time
 	Holding bool
-	// CaughtUp is when there was nothing left to read, or when the transaction that came last was committed if
-	// that is later: how long ago that is tells how far behind the stream is.
+	// CaughtUp is when there was nothing left to read, or when the transaction that came last was committed
+	// if that is later: how long ago that is tells how far behind the stream is.
 	CaughtUp time.Time
 	// Stopping says that the server asks for replies in the way of one that wants to shut down.
 	Stopping bool
 	// Closed says that the session has ended: the slot may be another's.
 	Closed bool
+	// Expired says that the server had been silent for its wal_sender_timeout at some time: it may have
+	// given the slot to another, whatever was read since, which may have waited in the socket.
+	Expired bool
 }
 
 // Stream reads one slot through the replication protocol. The goroutine that calls Until, Hold and Run owns
@@ -136,9 +140,11 @@ type Stream struct {
 	lastConfirm LSN       // highest Confirm delivered
 	received    LSN
 	serverEnd   LSN
+	idleEnd     LSN       // WAL end of the last keepalive outside of a transaction: all before it has come
 	transaction time.Time // when the open transaction's first message came
 	blocked     time.Time // since when the channel has not taken the batch
 	answered    time.Time
+	expired     bool
 	held        time.Time // since when Hold runs
 	probe       *probe    // nil when none runs
 	probed      time.Time // when the last one began
@@ -334,16 +340,26 @@ func (s *Stream) Status() StreamStatus {
 	return s.status
 }
 
+// heard notes when the server showed that it is there. Once it has been silent for its timeout nothing
+// mends that: a process that was stopped meanwhile finds bytes in its socket, and they are old.
+func (s *Stream) heard(at time.Time) {
+	if !at.After(s.answered) {
+		return
+	}
+	if s.timeout > 0 && at.Sub(s.answered) >= s.timeout {
+		s.expired = true
+	}
+	s.answered = at
+}
+
 // publish makes what the owner knows visible to Status.
 func (s *Stream) publish(now time.Time) {
-	if s.wire.lastRead.After(s.answered) {
-		s.answered = s.wire.lastRead
-	}
+	s.heard(s.wire.lastRead)
 	status := StreamStatus{
 		Slot: s.o.Slot, Lane: "live", PID: s.pid, Received: s.received,
 		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.wire.lastRead,
 		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
-		Closed: s.closed,
+		Closed: s.closed, Expired: s.expired,
 	}
 	status.CaughtUp = s.caughtUp
 	// The server's clock may be ahead of ours, and no transaction commits in the future.

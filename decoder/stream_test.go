@@ -325,3 +325,23 @@ func TestStreamWakesAnOversleepingServer(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamExpires holds that a silence as long as the server's timeout is final: what is read after it
+// may be older.
+func TestStreamExpires(t *testing.T) {
+	base := time.Now()
+	s := &Stream{timeout: 4 * time.Second, answered: base}
+	for _, step := range []struct {
+		at   time.Duration
+		want bool
+	}{{3 * time.Second, false}, {6 * time.Second, false}, {5 * time.Second, false}, {10 * time.Second, true},
+		{11 * time.Second, true}} {
+		if s.heard(base.Add(step.at)); s.expired != step.want {
+			t.Errorf("after %s: want expired %t, got %t", step.at, step.want, s.expired)
+		}
+	}
+	patient := &Stream{answered: base}
+	if patient.heard(base.Add(time.Hour)); patient.expired {
+		t.Error("a server without a timeout never gives the slot away")
+	}
+}

@@ -16,15 +16,16 @@ import (
 )
 
 const (
-	// exactWindows is how many windows there are in exactly-once mode: one fills while the other is delivered.
+	// exactWindows is how many windows there are in exactly-once mode: one fills while the other is
+	// delivered.
 	exactWindows = 2
 	// atLeastWindows is how many there are in at-least-once mode, each so much smaller.
 	atLeastWindows = 8
 	// concurrentBackoff is the pause while the broker still ends the transaction before. Kafka's client waits
 	// 20 ms by default, more than the broker needs.
 	concurrentBackoff = 2 * time.Millisecond
-	// metadataPause is how soon the client asks again for a topic that its broker did not know yet; its own 5 s
-	// would delay the first records of every new topic.
+	// metadataPause is how soon the client asks again for a topic that its broker did not know yet; its own
+	// 5 s would delay the first records of every new topic.
 	metadataPause = 100 * time.Millisecond
 	// abortTimeout bounds the tidying up after a window that was not delivered.
 	abortTimeout = 3 * time.Second
@@ -61,15 +62,15 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 		p.o.WindowRecords = max(o.WindowRecords/atLeastWindows, 1)
 		p.o.WindowBytes = max(o.WindowBytes/atLeastWindows, 1)
 	}
-	if err := p.connect(); err != nil {
-		return nil, err
-	}
 	admin, err := kgo.NewClient(o.Client...)
 	if err != nil {
-		p.client.Close()
 		return nil, fmt.Errorf("make the Kafka client: %w", err)
 	}
 	p.admin, p.topics = admin, newTopics(&p.o, admin)
+	if err := p.connect(); err != nil {
+		admin.Close()
+		return nil, err
+	}
 	if err := p.open(ctx); err != nil {
 		p.Close()
 		return nil, err
@@ -129,6 +130,7 @@ func (p *Publisher) connect() error {
 		)
 	} else {
 		opts = append(opts, kgo.ProducerLinger(max(p.o.Linger, 0)))
+		opts = append(opts, leased(p.admin, p.o.MaySend)...)
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -258,8 +260,8 @@ func (p *Publisher) following(after *progress) *Stored {
 	return &next
 }
 
-// bookkeeping returns the ledger and the position record of a window, and that of the covered tables when they
-// are others.
+// bookkeeping returns the ledger and the position record of a window, and that of the covered tables when
+// they are others.
 func (p *Publisher) bookkeeping(next *Stored, s span, counts *tallies) ([]*kgo.Record, error) {
 	key, value, err := ledgerRecord(&p.o, next, s, counts)
 	if err != nil {

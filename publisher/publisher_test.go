@@ -173,6 +173,37 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestLeaseHoldsBackWhatIsBuffered lets the lease end while records wait in Kafka's client: none of them is
+// sent, not even by the goroutine of the client that was about to.
+func TestLeaseHoldsBackWhatIsBuffered(t *testing.T) {
+	r := newRig(t)
+	a := relationOf("a")
+	r.o.Mode = AtLeastOnce
+	r.must(newStory().transaction(insert(a, 1, "before")).cut())
+	var ended atomic.Bool
+	r.o.MaySend = func() bool { return !ended.Load() }
+	r.o.Linger = -1
+	r.o.step = func(at step) error {
+		switch at {
+		case stepBegun: // the publisher has looked, and the client has nothing yet
+			ended.Store(true)
+		case stepProduced: // the client's goroutine has all the time that it needs
+			<-time.After(300 * time.Millisecond)
+		}
+		return nil
+	}
+	s := newStory()
+	s.transaction(insert(a, 1, "before")).cut()
+	_, err := r.run(s.transaction(insert(a, 2, "after")).cut())
+	var lease *LeaseError
+	if !errors.As(err, &lease) {
+		t.Fatalf("want a *LeaseError, got %v", err)
+	}
+	if got := r.read("p.public.a"); len(got) != 1 {
+		t.Errorf("want the one record of before, got\n%s", texts(got))
+	}
+}
+
 // TestKeepalive holds that an advance without records is stored before it is confirmed, at shutdown at the
 // latest.
 func TestKeepalive(t *testing.T) {

@@ -260,7 +260,8 @@ type registryCall struct {
 	ctx      context.Context
 	registry *Registry
 	client   *srclient.SchemaRegistryClient
-	status   int // of the last response; 0 for none
+	status   int   // of the last response; 0 for none
+	broken   error // why its body ended early
 	secret   error
 }
 
@@ -279,7 +280,7 @@ func (c *registryCall) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	stop := context.AfterFunc(c.ctx, cancel)
 	req = req.Clone(ctx)
-	c.status = 0
+	c.status, c.broken = 0, nil
 	release := func() { stop(); cancel() }
 	if c.secret = c.registry.authorize(req); c.secret != nil {
 		release()
@@ -291,7 +292,7 @@ func (c *registryCall) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.status = resp.StatusCode
-	resp.Body = &releasingBody{resp.Body, release}
+	resp.Body = &releasingBody{resp.Body, c, release}
 	return resp, nil
 }
 

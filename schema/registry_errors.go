@@ -118,6 +118,8 @@ func (c *registryCall) fault(doing string, err error) error {
 	}
 	base := c.registry.base
 	switch {
+	case c.status >= 200 && c.status < 300 && c.broken != nil:
+		return &RegistryDownError{Doing: doing, URL: base, Status: c.status, Err: c.broken}
 	case c.status >= 200 && c.status < 300:
 		// It answered with something that is no answer: another service, or a proxy's page.
 		return &RegistryError{Doing: doing, URL: base, Status: c.status, Detail: "the answer is not the " +
@@ -150,10 +152,21 @@ func detailOf(err error) string {
 	return text
 }
 
-// releasingBody ends the request's context when its response was read.
+// releasingBody ends the request's context when its response was read, and remembers an answer that broke
+// off: what has come of it may look like another service's.
 type releasingBody struct {
 	io.ReadCloser
+	call    *registryCall
 	release func()
+}
+
+// Read reads from the body.
+func (b *releasingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.call.broken = err
+	}
+	return n, err
 }
 
 // Close closes the body.

@@ -133,6 +133,25 @@ func TestRegistryHangs(t *testing.T) {
 	}
 }
 
+// TestRegistryBreaksOff has an answer end before it is whole, as a cut connection does: it is asked again.
+func TestRegistryBreaksOff(t *testing.T) {
+	var asked atomic.Int64
+	g := registryOn(t, RegistryOptions{}, func(w http.ResponseWriter, _ *http.Request) bool {
+		if asked.Add(1) > 2 {
+			return false
+		}
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte(`{"id":`))
+		panic(http.ErrAbortHandler)
+	})
+	if id, err := g.ID(t.Context(), "t-value", oneField); err != nil || id == 0 {
+		t.Errorf("got %d, %v", id, err)
+	}
+	if asked.Load() < 3 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
 func TestRegistryRefusals(t *testing.T) {
 	answer := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
