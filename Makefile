@@ -8,7 +8,7 @@ LINT    := bin/golangci-lint-v2.15.0
 LAB     := TRIBUTARY_TEST_POSTGRES TRIBUTARY_TEST_KAFKA TRIBUTARY_TEST_REGISTRY
 export CGO_ENABLED := $(if $(RACE),1,0)
 
-.PHONY: help build test test-real lint demo bench fuzz clean
+.PHONY: help build test test-real lint demo drill bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,11 @@ $(LINT): # built once, by its exact version; the name of the file says which
 
 demo: build ## see it work; KEEP=1 leaves it running, SOURCE=postgres://... uses your own server
 	@$(GO) run ./cmd/demo bin/tributary
+
+drill: build ## faults drawn by SEED for ROUNDS rounds, DELIVERY=at-least-once too; FLAGS: go run ./cmd/drill -help
+	$(GO) run ./cmd/drill -seed $(or $(SEED),1) -rounds $(or $(ROUNDS),10) \
+		-delivery $(or $(DELIVERY),exactly-once) -kafka "$(TRIBUTARY_TEST_KAFKA)" \
+		-registry "$(TRIBUTARY_TEST_REGISTRY)" $(FLAGS)
 
 bench: ## micro benchmarks: nanoseconds, bytes and allocations for each row
 	$(GO) test -run '^$$' -bench . -benchmem ./decoder ./schema ./publisher

@@ -24,12 +24,17 @@ type Options struct {
 	Parameters map[string]string
 	// StartTimeout limits each of the attempts to start; 0 means 60 s.
 	StartTimeout time.Duration
+	// Bin is the directory of another server's programs, initdb and pg_ctl among them; empty means the one from
+	// Maven Central.
+	Bin string
 }
 
 // Server is a Postgres server that belongs to this process.
 type Server struct {
 	url     string
 	dir     string
+	bin     string
+	attr    *syscall.SysProcAttr
 	watcher *exec.Cmd
 	// hold is the write end of the pipe that the watcher reads: closing it stops the server.
 	hold io.Closer
@@ -57,14 +62,18 @@ const password = "postgres"
 
 // Start starts a Postgres server and returns when it answers. It ends with Stop or with this process.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
+	bin := o.Bin
+	if bin == "" {
+		found, err := binaries()
+		if err != nil {
+			return nil, err
+		}
+		bin = filepath.Join(found, "bin")
 	}
 	// Another process may take the free port before the server does.
 	var errs []error
 	for range 3 {
-		server, err := start(ctx, filepath.Join(bin, "bin"), o)
+		server, err := start(ctx, bin, o)
 		if err == nil {
 			return server, nil
 		}
@@ -73,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("start Postgres %s: %w", version, errors.Join(errs...))
+	return nil, fmt.Errorf("start Postgres of %s: %w", bin, errors.Join(errs...))
 }
 
 // start makes one attempt.
@@ -114,6 +123,8 @@ func start(ctx context.Context, bin string, o Options) (*Server, error) {
 	s := &Server{
 		url:     fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, port),
 		dir:     dir,
+		bin:     bin,
+		attr:    attr,
 		watcher: watcher,
 		hold:    hold,
 	}
@@ -161,6 +172,18 @@ func (s *Server) URL() string { return s.url }
 
 // Dir returns the server's directory: data/ with the database cluster, and the log. It is gone after Stop.
 func (s *Server) Dir() string { return s.dir }
+
+// Control runs pg_ctl on the server, such as "restart", "-m", "immediate", and waits until it is done.
+func (s *Server) Control(ctx context.Context, args ...string) error {
+	args = append([]string{"-D", "data", "-l", "log", "-w", "-t", "60"}, args...)
+	command := exec.CommandContext(ctx, filepath.Join(s.bin, "pg_ctl"), args...)
+	command.Dir, command.SysProcAttr = s.dir, s.attr
+	command.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("pg_ctl %s: %w; the server's log ends:\n%s", strings.Join(args, " "), err, s.log())
+	}
+	return nil
+}
 
 // Stop stops the server at once, without a checkpoint, and removes its data.
 func (s *Server) Stop() error {
