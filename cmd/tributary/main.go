@@ -88,7 +88,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(), p.configCommand(),
-		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.versionCommand())
+		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.verifyCommand(),
+		p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }

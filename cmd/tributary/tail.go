@@ -53,21 +53,27 @@ func (p *program) tailCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancel(cmd.Context())
+		ctx, cancel := p.interruptible(cmd.Context())
 		defer cancel()
-		go func() { // ends with ctx, which this function ends
-			select {
-			case <-p.signals:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
 		if err := p.tail(ctx, config, o); !errors.Is(err, context.Canceled) {
 			return err
 		}
 		return nil
 	}
 	return cmd
+}
+
+// interruptible returns a context that ends with the first signal. cancel ends the wait for one.
+func (p *program) interruptible(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
+	ctx, cancel = context.WithCancel(ctx)
+	go func() { // ends with ctx, which the caller ends
+		select {
+		case <-p.signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // tail prints records until enough are, or the context ends.

@@ -80,49 +80,58 @@ func (r *valueReader) schema(ctx context.Context, id uint32) (avro.Schema, error
 	if s, known := r.schemas[id]; known {
 		return s, nil
 	}
-	o, err := registryOptions(r.config)
+	text, err := r.schemaText(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	// A cache of its own: record names repeat between tables' schemas and must not meet.
+	schema, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})
+	if err != nil {
+		return nil, fmt.Errorf("read schema %d: %w", id, err)
+	}
+	r.schemas[id] = schema
+	return schema, nil
+}
+
+// schemaText asks the registry for a schema.
+func (r *valueReader) schemaText(ctx context.Context, id uint32) (string, error) {
+	o, err := registryOptions(r.config)
+	if err != nil {
+		return "", err
 	}
 	address := strings.TrimSuffix(o.URL, "/") + "/schemas/ids/" + strconv.FormatUint(uint64(id), 10)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask the registry for schema %d: %w", id, err)
+		return "", fmt.Errorf("ask the registry for schema %d: %w", id, err)
 	}
 	if password, err := o.Password(); err != nil {
-		return nil, err
+		return "", err
 	} else if o.User != "" {
 		request.SetBasicAuth(o.User, password)
 	}
 	if o.Bearer != nil {
 		token, err := o.Bearer()
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := r.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the registry for schema %d: %w", id, err)
+		return "", fmt.Errorf("ask the registry for schema %d: %w", id, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
 	if err != nil || response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the registry for schema %d: answered %s", id, response.Status)
+		return "", fmt.Errorf("ask the registry for schema %d: answered %s", id, response.Status)
 	}
 	var answer struct {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("ask the registry for schema %d: %w", id, err)
+		return "", fmt.Errorf("ask the registry for schema %d: %w", id, err)
 	}
-	// A cache of its own: record names repeat between tables' schemas and must not meet.
-	schema, err := avro.ParseWithCache(answer.Schema, "", &avro.SchemaCache{})
-	if err != nil {
-		return nil, fmt.Errorf("read schema %d: %w", id, err)
-	}
-	r.schemas[id] = schema
-	return schema, nil
+	return answer.Schema, nil
 }
 
 // avroReader reads Avro binary and writes JSON with the fields in the schema's order. Its first error sticks.
