@@ -18,7 +18,7 @@ const (
 	// defaultAnchorInterval is how often an anchor is looked after.
 	defaultAnchorInterval = 10 * time.Second
 	// An advance reads again what lies between the anchor's restart_lsn and its position, so small steps cost
-	// more than they free: a step is an eighth of what is kept, within these.
+	// more than they free: a step is an eighth of what is kept, within these, and never all of it.
 	minAnchorStep, maxAnchorStep = 16 << 20, 1 << 30
 )
 
@@ -33,8 +33,8 @@ func SiblingName(slot, suffix string) string { return slot[:min(len(slot), 63-le
 type AnchorOptions struct {
 	Connect ConnectOptions
 	Slot    string // required
-	// Keep is how many bytes of WAL the anchor stays behind the slot; at most half of the server's
-	// max_slot_wal_keep_size is used. 0 or less removes an anchor that is there.
+	// Keep is how many bytes of WAL the anchor may fall behind the slot, before it moves an eighth of them; at
+	// most half of the server's max_slot_wal_keep_size is used. 0 or less removes an anchor that is there.
 	Keep int64
 	// Interval is how often it is looked after; 0 means 10 s.
 	Interval time.Duration
@@ -213,7 +213,7 @@ func (a *Anchor) make(ctx context.Context) error {
 	return nil
 }
 
-// follow moves the anchor up to the distance kept, when a step is worth it, and otherwise touches it often
+// follow moves the anchor a step nearer when it has fallen behind too far, and otherwise touches it often
 // enough not to be taken for idle.
 func (a *Anchor) follow(ctx context.Context, slot, anchor *Slot) error {
 	limits, err := readAnchorLimits(ctx, a.conn)
@@ -258,12 +258,11 @@ func (a *Anchor) follow(ctx context.Context, slot, anchor *Slot) error {
 // anchorTarget is where an anchor belongs, and whether it is worth moving there now. Where it is not, the
 // target is where it stands.
 func anchorTarget(slot, anchor LSN, keep int64) (to LSN, due bool) {
-	step := min(max(keep/8, minAnchorStep), maxAnchorStep)
-	behind := int64(slot - anchor)
-	if slot <= anchor || behind < keep+min(step, keep) {
+	if slot <= anchor || int64(slot-anchor) <= keep {
 		return anchor, false
 	}
-	return slot - LSN(keep), true
+	step := min(max(keep/8, min(minAnchorStep, keep/2)), maxAnchorStep)
+	return slot - LSN(keep-step), true
 }
 
 // anchorLimits are the server's settings that end slots.

@@ -15,6 +15,10 @@ import (
 // whose end the server needs a moment to notice.
 const copyPatience = 5 * time.Second
 
+// straddleBytes is how far behind a position a transaction is looked for that began before it: a transaction
+// that is open for longer is not.
+const straddleBytes = 16 << 20
+
 // CopySlot makes the slot to as a copy of the slot from, on any connection: it begins where from stands. A
 // temporary copy belongs to the connection's session and vanishes with it. The source may be in use. The
 // server copies neither failover nor two_phase. A slot to that exists already is a *SlotBusyError after some
@@ -137,6 +141,9 @@ type Boundary struct {
 	// Before is the last transaction that commits before the place, Next the first that does not, both
 	// without their changes. Either is zero when it was not met.
 	Before, Next Transaction
+	// Straddling is a transaction that began before the position At and commits behind it, not too far away;
+	// zero when there is none, or when At is where Before ended.
+	Straddling Transaction
 }
 
 // Locate finds the transactions between which a position, or a time, stands: Next is the first one whose
@@ -178,7 +185,7 @@ func Locate(ctx context.Context, o LocateOptions) (Boundary, error) {
 	return b, err
 }
 
-// meet takes one transaction, and says whether it is Next.
+// meet takes one transaction, and says whether nothing more is to be learnt.
 func (b *Boundary) meet(t *Transaction, o LocateOptions) bool {
 	header := *t
 	header.Changes = nil
@@ -186,8 +193,16 @@ func (b *Boundary) meet(t *Transaction, o LocateOptions) bool {
 		b.Before = header
 		return false
 	}
-	b.Next = header
-	return true
+	if b.Next.Commit == 0 {
+		b.Next = header
+	}
+	if o.At == 0 || b.Before.End == o.At {
+		return true
+	}
+	if t.Begin < o.At {
+		b.Straddling = header
+	}
+	return b.Straddling.Commit > 0 || t.Commit > o.At+straddleBytes
 }
 
 // isLone says that a transaction is a logical message outside of any.

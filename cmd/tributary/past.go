@@ -271,18 +271,18 @@ func (w *past) locate(ctx context.Context, p point) (start, error) {
 		return start{}, err
 	}
 	found := start{p.lsn, b.Before.End}
-	t := b.Next
+	t, whole := b.Straddling, b.Before.End
 	switch {
 	case b.Before.End > p.lsn:
-		t = b.Before
-	case p.lsn == from, b.Before.End == p.lsn, t.Commit == 0, t.Begin >= p.lsn:
+		t, whole = b.Before, b.Before.LastCommit
+	case p.lsn == from, t.Commit == 0:
 		return found, nil
 	}
 	if known, err := w.published(ctx, p.lsn); known || err != nil {
 		return found, err
 	}
 	return start{}, w.refuse(
-		fmt.Sprintf("name %s to have it whole, or %s to begin behind it", max(t.LastCommit, from), t.End),
+		fmt.Sprintf("name %s to have it whole, or %s to begin behind it", max(whole, from), t.End),
 		"%s is in the middle of a transaction, which began at %s and committed from %s to %s", p.lsn, t.Begin,
 		t.Commit, t.End)
 }

@@ -31,7 +31,8 @@ func (p *program) replayCommand() *cobra.Command {
 			"topics of their own, while the pipeline goes on. The records are those of the\n" +
 			"first time, but for ts_ms and a header __tributary.replay. It reads the WAL that\n" +
 			"the anchor keeps (replay.keep); tributary positions shows from where on.\n" +
-			"Interrupted, it says how far it came; begun again from there, it repeats nothing.",
+			"Interrupted, it says how far it came; begun again from there, in exactly-once it\n" +
+			"repeats nothing.",
 		Example: "  tributary replay -c tributary.yaml --from-lsn 0/16B3748\n" +
 			"  tributary replay -c tributary.yaml --from-time -30m --until-time -10m \\\n" +
 			"    --table public.orders --topic-suffix .again",

@@ -31,7 +31,8 @@ func TestRealReplay(t *testing.T) {
 	}
 }
 
-// replayRanges replays a range while the pipeline goes on under load, again after a restart when its slot is long past it, and asks for what cannot be had. The role may replicate, and is no superuser.
+// replayRanges replays a range while the pipeline goes on under load, again after a restart when its slot is
+// long past it, and asks for what cannot be had. The role may replicate, and is no superuser.
 func replayRanges(t *testing.T, r *replayRig) {
 	stop := r.begin()
 	stopLoad := r.load()

@@ -353,7 +353,7 @@ func (r *replayer) write(w io.Writer, took time.Duration, failed error) error {
 	s := pub.Status()
 	var b strings.Builder
 	whole := failed == nil && !r.interrupted
-	reached := pub.Confirmed()
+	reached := min(pub.Confirmed(), r.until) // a keepalive may have said more
 	if whole {
 		fmt.Fprintf(&b, "replayed %s to %s: %s transactions, %s records in %s\n", r.begin.lsn, reached,
 			thousands(r.transactions.Load()), thousands(int64(s.Records)), took.Round(time.Millisecond))
