@@ -109,14 +109,14 @@ func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decode
 		made, err = b.update(w, tb, c)
 	case schema.OpDelete:
 		var key []byte
-		if key, err = b.key(w, tb, c.Old); err == nil {
+		if key, err = b.key(w, tb, c.Old, false); err == nil {
 			err = b.deleted(w, tb, key, c.Old, b.headers)
 		}
 	case schema.OpTruncate:
 		err = b.value(w, tb, c.Op, nil, nil, nil, b.headers)
 	default:
 		var key []byte
-		if key, err = b.key(w, tb, c.New); err == nil {
+		if key, err = b.key(w, tb, c.New, c.Op == schema.OpRead); err == nil {
 			err = b.value(w, tb, c.Op, key, nil, c.New, b.headers)
 		}
 	}
@@ -129,7 +129,7 @@ func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decode
 // update appends the records of an update, and returns for how many changes it counts: under another key it
 // is a delete and an insert.
 func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error) {
-	key, err := b.key(w, tb, c.New)
+	key, err := b.key(w, tb, c.New, false)
 	if err != nil {
 		return 0, err
 	}
@@ -209,11 +209,15 @@ func (b *builder) numberNext(tb *table, n int64) {
 }
 
 // key returns the key of a row in the window's memory, nil for a table without one.
-func (b *builder) key(w *window, tb *table, row schema.Row) ([]byte, error) {
+func (b *builder) key(w *window, tb *table, row schema.Row, snapshot bool) ([]byte, error) {
 	if !tb.codec.HasKey() {
 		return nil, nil
 	}
-	key, err := tb.codec.AppendKey(append(w.slabs.room(), tb.keyPrefix...), row)
+	encode := tb.codec.AppendKey
+	if snapshot {
+		encode = tb.codec.AppendSnapshotKey // Debezium reads a few values otherwise there
+	}
+	key, err := encode(append(w.slabs.room(), tb.keyPrefix...), row)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,8 @@ var errName = &unrepresentable{reason: "Debezium's stream reads the type name as
 // nameForm is the form of the type name.
 func nameForm(r request) form {
 	f := stringForm("")(r)
-	if !r.options.Debezium {
+	// With include.unknown.datatypes its stream reads what it has no case for as text.
+	if !r.options.Debezium || r.options.UnknownTypes {
 		return f
 	}
 	notNull := r.notNull
