@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A stream that is stopped in the midst of a transaction tells its receiver that nothing more comes, and waits for it
-// whatever is confirmed: what it has may be a part that confirms nothing.
+// A stream that is stopped in the midst of a transaction tells its receiver that nothing more comes, and
+// waits for it whatever is confirmed: what it has may be a part that confirms nothing.
 func TestStopWaitsForTheReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop, received := make(chan struct{}), make(chan struct{})

@@ -15,8 +15,8 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-// TestSnapshotFillsNoMoreThanAWindow reads a snapshot while Kafka takes nothing: what the publisher holds must stay
-// within its windows, and the rest must wait at its source.
+// TestSnapshotFillsNoMoreThanAWindow reads a snapshot while Kafka takes nothing: what the publisher holds
+// must stay within its windows, and the rest must wait at its source.
 func TestSnapshotFillsNoMoreThanAWindow(t *testing.T) {
 	rig := newRig(t)
 	rig.o.WindowRecords = 10
@@ -66,14 +66,17 @@ func TestSnapshotFillsNoMoreThanAWindow(t *testing.T) {
 	}
 }
 
-// TestUnreachableKafkaIsRetried asks a Kafka that is not there: what fails must say that it may be tried again.
+// TestUnreachableKafkaIsRetried asks a Kafka that is not there: what fails must say that it may be tried
+// again.
 func TestUnreachableKafkaIsRetried(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "positions", "ledger"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	brokers := cluster.ListenAddrs()
-	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.RetryTimeout(100 * time.Millisecond), kgo.RequestRetries(1)}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(brokers...), kgo.RetryTimeout(100 * time.Millisecond), kgo.RequestRetries(1),
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {

@@ -167,9 +167,8 @@ type TooLargeError struct {
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("publish %s to topic %s, change %d of the transaction that commits at %s: key of %d "+
 		"and value of %d "+
-		"bytes, limit %d: raise max.message.bytes of the topic (message.max.bytes of the broker) and the record "+
-		"limit "+
-		"here: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit, e.KeyBytes, e.ValueBytes, e.Limit,
+		"bytes, limit %d: raise max.message.bytes of the topic (message.max.bytes of the broker) and "+
+		"kafka.max_record_bytes: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit, e.KeyBytes, e.ValueBytes, e.Limit,
 		e.Err)
 }
 

@@ -158,6 +158,9 @@ type KafkaConfig struct {
 	WindowRecords int `yaml:"window_records"`
 	// Bytes after which a delivery window is closed under load.
 	WindowBytes Bytes `yaml:"window_bytes"`
+	// Bytes of the largest record, and of a batch before it is compressed. More than the default needs as much in
+	// max.message.bytes of the topics.
+	MaxRecordBytes Bytes `yaml:"max_record_bytes"`
 	// at-least-once: how long a record waits for company in its batch.
 	Linger time.Duration `yaml:"linger"`
 	// exactly-once: how long a crash without a restart holds back read_committed consumers.
@@ -348,7 +351,7 @@ func defaultConfig() Config {
 		Kafka: KafkaConfig{
 			TLS: TLSConfig{Enabled: "auto"}, Auth: "none", ClientID: "tributary", Compression: "lz4",
 			PositionTopic: "tributary.positions", LedgerTopic: "tributary.ledger",
-			WindowRecords: 50_000, WindowBytes: 16 << 20, Linger: 2 * time.Millisecond,
+			WindowRecords: 50_000, WindowBytes: 16 << 20, MaxRecordBytes: 1_000_012, Linger: 2 * time.Millisecond,
 			TransactionTimeout: 40 * time.Second,
 		},
 		SchemaRegistry:    RegistryConfig{TLS: TLSConfig{Enabled: "auto"}},

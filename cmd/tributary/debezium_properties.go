@@ -388,10 +388,7 @@ var connectRules = []rule{
 	},
 	{name: "producer.override.batch.size", verdict: ignored, text: noQueue},
 	{name: "producer.override.buffer.memory", verdict: ignored, text: noQueue},
-	{
-		name: "producer.override.max.request.size", verdict: ignored,
-		text: "a record may be as large as the broker takes",
-	},
+	{name: "producer.override.max.request.size", verdict: mapped, key: "kafka.max_record_bytes"},
 	{
 		name: "producer.override.*", verdict: refused,
 		text: "say it under kafka: brokers, tls, auth, compression, linger",

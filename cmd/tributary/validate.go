@@ -101,6 +101,7 @@ func (l *loader) validateNumbers() {
 		{"snapshot.resume_rows", int64(c.Snapshot.ResumeRows), 0, 1 << 40},
 		{"kafka.window_records", int64(c.Kafka.WindowRecords), 1, 10_000_000},
 		{"kafka.window_bytes", int64(c.Kafka.WindowBytes), 1 << 16, 1 << 30},
+		{"kafka.max_record_bytes", int64(c.Kafka.MaxRecordBytes), 1 << 10, 64 << 20},
 		{"source.max_row_bytes", int64(c.Source.MaxRowBytes), 1 << 16, 1 << 30},
 		{"topic.partitions", int64(c.Topic.Partitions), 0, 1 << 20},
 		{"topic.replication_factor", int64(c.Topic.ReplicationFactor), 0, 1 << 10},

@@ -116,8 +116,9 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		Transactions: c.Transactions.Metadata, TransactionTopic: transactionTopic(c),
 		Heartbeat: c.Heartbeat.Interval, HeartbeatTopic: heartbeatTopic(c),
 		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
+		MaxRecordBytes:     int(c.Kafka.MaxRecordBytes),
 		TransactionTimeout: c.Kafka.TransactionTimeout,
-		XMin: p.now.xmin, MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
+		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
 	}
 	if c.Delivery == "at-least-once" {
 		o.Mode = publisher.AtLeastOnce
