@@ -203,58 +203,62 @@ func without(i int) []change { return slices.Delete(slices.Clone(goodLog), i, i+
 
 func with(i int, more ...change) []change { return slices.Insert(slices.Clone(goodLog), i+1, more...) }
 
+// folds are logs with one thing wrong each, or with something that only looks so.
+var folds = []struct {
+	name string
+	rows []string
+	log  []change
+	want string // missing extra differing doubled backward, and what the samples hold
+}{
+	{"clean", goodRows, goodLog, "0 0 0 0 0"},
+	{"a row missing", append(slices.Clone(goodRows), "5 five 5"), goodLog, `1 0 0 0 0 {"id":5}`},
+	{"an insert missing", goodRows, without(7), `1 0 0 0 0 {"id":4}`},
+	{"an update missing", goodRows, without(3), `0 0 1 0 0 {"id":1} [n]`},
+	{"a value differs", append([]string{"1 two 1.5"}, goodRows[1:]...), goodLog, `0 0 1 0 0 {"id":1} [a]`},
+	{"a delete missing, its tombstone there", goodRows, without(5), "0 0 0 0 0"}, // as compaction leaves it
+	{
+		"a delete and its tombstone missing", goodRows, slices.Delete(slices.Clone(goodLog), 5, 7),
+		`0 1 0 0 0 {"id":3}`,
+	},
+	{"a tombstone missing", goodRows, without(6), "0 0 0 0 0"}, // the delete says it; the log's audit finds it
+	{"a key change's insert missing", goodRows, without(12), `1 0 0 0 0 {"id":9}`},
+	{
+		"a key change's delete missing", goodRows, slices.Delete(slices.Clone(goodLog), 10, 12),
+		`0 1 0 0 0 {"id":8}`,
+	},
+	{
+		"a stray record", goodRows, with(7, change{op: 'c', row: "6 stray 6", lsn: 45, txID: 94}),
+		`0 1 0 0 0 {"id":6}`,
+	},
+	{"an update doubled", goodRows, with(3, goodLog[3]), "0 0 0 1 0"},
+	{"two updates out of order", goodRows, slices.Insert(without(3), 3, change{
+		op: 'u', row: "1 one 1.5",
+		lsn:  10,
+		txID: 91,
+	}, change{op: 'u', row: "1 zero 0", lsn: 9, txID: 91}), `0 0 1 0 1 {"id":1} [a n]`},
+	{"a row read twice", goodRows, with(0, goodLog[0]), "0 0 0 0 0"},
+	{"an old epoch's transaction", goodRows, slices.Concat([]change{{
+		op: 'c', row: "6 old 6", lsn: 1,
+		txID: 4_000_000_000,
+		time: 1,
+	}}, goodLog), `0 1 0 0 0 {"id":6}`},
+	{"a truncate", []string{"6 late 6"}, with(14, change{op: 't', lsn: 85, txID: 97},
+		change{op: 'c', row: "6 late 6", lsn: 95, txID: 98, partition: 1}), "0 0 0 0 0"},
+	{"a truncate behind the cut", goodRows, with(14, change{op: 't', lsn: 85, txID: 111}), "0 0 0 0 0"},
+	{"a snapshot behind the truncate", []string{"1 one 1"}, []change{
+		{op: 'r', row: "1 one 1", lsn: 5, txID: 98},
+		{op: 'r', row: "2 two 2", lsn: 5, txID: 96},
+		{op: 't', lsn: 10, txID: 97, partition: 1},
+	}, "0 0 0 0 0"},
+	{"a snapshot behind the cut", []string{"1 one 1"}, []change{
+		{op: 'c', row: "1 one 1", lsn: 3, txID: 95},
+		{op: 'r', row: "1 two 2", lsn: 5, txID: 111},
+	}, "0 0 0 0 0"},
+}
+
+// TestFold: each mistake is found in every format, as what it is.
 func TestFold(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		rows []string
-		log  []change
-		want string // missing extra differing doubled backward, and what the samples hold
-	}{
-		{"clean", goodRows, goodLog, "0 0 0 0 0"},
-		{"a row missing", append(slices.Clone(goodRows), "5 five 5"), goodLog, `1 0 0 0 0 {"id":5}`},
-		{"an insert missing", goodRows, without(7), `1 0 0 0 0 {"id":4}`},
-		{"an update missing", goodRows, without(3), `0 0 1 0 0 {"id":1} [n]`},
-		{"a value differs", append([]string{"1 two 1.5"}, goodRows[1:]...), goodLog, `0 0 1 0 0 {"id":1} [a]`},
-		{"a delete missing, its tombstone there", goodRows, without(5), "0 0 0 0 0"}, // as compaction leaves it
-		{
-			"a delete and its tombstone missing", goodRows, slices.Delete(slices.Clone(goodLog), 5, 7),
-			`0 1 0 0 0 {"id":3}`,
-		},
-		{"a tombstone missing", goodRows, without(6), "0 0 0 0 0"}, // the delete says it; the log's audit finds it
-		{"a key change's insert missing", goodRows, without(12), `1 0 0 0 0 {"id":9}`},
-		{
-			"a key change's delete missing", goodRows, slices.Delete(slices.Clone(goodLog), 10, 12),
-			`0 1 0 0 0 {"id":8}`,
-		},
-		{
-			"a stray record", goodRows, with(7, change{op: 'c', row: "6 stray 6", lsn: 45, txID: 94}),
-			`0 1 0 0 0 {"id":6}`,
-		},
-		{"an update doubled", goodRows, with(3, goodLog[3]), "0 0 0 1 0"},
-		{"two updates out of order", goodRows, slices.Insert(without(3), 3, change{
-			op: 'u', row: "1 one 1.5",
-			lsn:  10,
-			txID: 91,
-		}, change{op: 'u', row: "1 zero 0", lsn: 9, txID: 91}), `0 0 1 0 1 {"id":1} [a n]`},
-		{"a row read twice", goodRows, with(0, goodLog[0]), "0 0 0 0 0"},
-		{"an old epoch's transaction", goodRows, slices.Concat([]change{{
-			op: 'c', row: "6 old 6", lsn: 1,
-			txID: 4_000_000_000,
-			time: 1,
-		}}, goodLog), `0 1 0 0 0 {"id":6}`},
-		{"a truncate", []string{"6 late 6"}, with(14, change{op: 't', lsn: 85, txID: 97},
-			change{op: 'c', row: "6 late 6", lsn: 95, txID: 98, partition: 1}), "0 0 0 0 0"},
-		{"a truncate behind the cut", goodRows, with(14, change{op: 't', lsn: 85, txID: 111}), "0 0 0 0 0"},
-		{"a snapshot behind the truncate", []string{"1 one 1"}, []change{
-			{op: 'r', row: "1 one 1", lsn: 5, txID: 98},
-			{op: 'r', row: "2 two 2", lsn: 5, txID: 96},
-			{op: 't', lsn: 10, txID: 97, partition: 1},
-		}, "0 0 0 0 0"},
-		{"a snapshot behind the cut", []string{"1 one 1"}, []change{
-			{op: 'c', row: "1 one 1", lsn: 3, txID: 95},
-			{op: 'r', row: "1 two 2", lsn: 5, txID: 111},
-		}, "0 0 0 0 0"},
-	} {
+	for _, test := range folds {
 		for name, format := range map[string]schema.Format{
 			"avro": schema.Avro, "json": schema.JSONBare,
 			"json with schemas": schema.JSONSchemas,
