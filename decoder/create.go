@@ -25,6 +25,9 @@ type CreateOptions struct {
 	// Progress, when set, is told every few seconds what the creation waits for: the server must see every
 	// transaction end that had written when it began, anywhere in the cluster.
 	Progress func([]Blocker)
+	// Past, when set, is told several times a second, while the creation waits for a transaction to end, an
+	// LSN that the consistent point will not be before. It is called from another goroutine.
+	Past func(LSN)
 }
 
 // Blocker is a transaction whose end the creation of a slot waits for.
@@ -128,6 +131,11 @@ func createWatched(
 		err  error
 	}
 	done := make(chan answer, 1)
+	if o.Past != nil {
+		watched, stop := make(chan struct{}), make(chan struct{})
+		go func() { defer close(watched); watchPast(ctx, o, conn.PID(), stop) }()
+		defer func() { close(stop); <-watched }()
+	}
 	// Not under ctx: pgconn would leave the server creating. Giving up is a CancelRequest, below.
 	go func() {
 		rows, err := simpleQuery(context.WithoutCancel(ctx), conn, command)
@@ -167,6 +175,8 @@ func createFault(ctx context.Context, o CreateOptions, err error) error {
 	}
 	switch refused.Code {
 	case codeDuplicateObject:
+		// Another instance was quicker; the next attempt finds the slot, and whoever holds it.
+		refused.transient = true
 		refused.Advice = "use it, or drop it: it may be another pipeline's"
 	case codeNotInState:
 		refused.Advice = "set wal_level to logical (on RDS rds.logical_replication to 1) and restart the server"

@@ -39,9 +39,9 @@ func (s *Stream) Follow(ctx context.Context, limit func() Limit, out chan<- *Bat
 }
 
 // Run delivers what follows, until ctx ends, the connection breaks, the server shuts down or Options.Stop
-// closes; only the last returns nil. Then it reads nothing more, answers the server until the receiver is done
-// (see Options.Ended), or StopTimeout, tells the server what is confirmed and disconnects. Run closes the stream,
-// never out.
+// closes; only the last returns nil. Then it reads nothing more, answers the server until the receiver is
+// done (see Options.Ended), or StopTimeout, tells the server what is confirmed and disconnects. Run closes
+// the stream, never out.
 func (s *Stream) Run(ctx context.Context, out chan<- *Batch) error {
 	err := s.end(ctx, s.read(ctx, out, func() Limit { return Limit{} }))
 	if closing := s.Close(); err == nil {
@@ -81,16 +81,19 @@ func (s *Stream) Hold(ctx context.Context, f func(context.Context) error) error 
 }
 
 // read moves messages from the socket to the channel. It returns nil when it stands before the final limit.
-func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit) error {
+func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit) (err error) {
 	defer s.endProbe()
 	for {
-		now, to := time.Now(), limit()
+		to := limit()
 		if to.Final && to.LSN == 0 {
 			return s.deliver(ctx, out)
 		}
-		reached, err := s.drain(ctx, out, to.LSN)
-		if err != nil {
-			return err
+		// What ends before an earlier keepalive's WAL end has come already.
+		reached := to.LSN > 0 && s.idleEnd >= to.LSN && !s.decoder.InTransaction()
+		if !reached {
+			if reached, err = s.drain(ctx, out, to.LSN); err != nil {
+				return err
+			}
 		}
 		if reached && to.Final {
 			return s.deliver(ctx, out)
@@ -101,7 +104,8 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 			}
 			continue
 		}
-		s.held, now = time.Time{}, time.Now()
+		now := time.Now()
+		s.held = time.Time{}
 		s.offer(out, now)
 		if err := s.serve(now); err != nil {
 			return err
@@ -274,7 +278,7 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		// A keepalive takes the road of data: it confirms only what was sent before it, once that is durable.
 		s.decoder.Keepalive(walEnd, s.batch)
 		if !s.decoder.InTransaction() {
-			s.caughtUp = s.wire.lastRead
+			s.caughtUp, s.idleEnd = s.wire.lastRead, walEnd
 		}
 		s.batch.Urgent = s.pacer.storm(time.Now())
 		return false, until > 0 && !s.decoder.InTransaction() && walEnd >= until, nil

@@ -183,6 +183,11 @@ func (e *encoder) fail(ctx context.Context, err error) error {
 func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	defer b.Release()
 	rows := false
+	if b.Progress != nil && (len(b.Transactions) == 0 || !isSnapshot(&b.Transactions[0])) {
+		// What streamed changes have brought about, such as a signal. A window may end in the middle of the
+		// batch, and must not store their position without it.
+		e.at.snapshot = bytes.Clone(b.Progress)
+	}
 	for i := range b.Transactions {
 		t := &b.Transactions[i]
 		if isSnapshot(t) {
@@ -300,8 +305,8 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 	return e.makeRoom(ctx)
 }
 
-// makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole transactions
-// and for snapshot rows too, not only for what splits a transaction.
+// makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole
+// transactions and for snapshot rows too, not only for what splits a transaction.
 func (e *encoder) makeRoom(ctx context.Context) error {
 	if e.due() && (e.w.n >= e.o.WindowRecords || e.w.size >= e.o.WindowBytes) {
 		return e.handOver(ctx)

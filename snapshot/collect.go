@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,11 +26,20 @@ type collector struct {
 
 	tables []*tableState
 	units  []*unit
-	// units before firstOpen are done, those before firstUnread need no worker, those from nextUnit on are not
-	// begun.
+	// units before firstOpen are done, those before firstUnread need no worker, those from nextUnit on are
+	// not begun.
 	firstOpen, firstUnread, nextUnit int
 	// final is the last batch of the table that ended last.
 	final *result
+
+	// deadline is when nothing more is begun, zero for never; busy counts the tasks that workers have, begun
+	// those that they were given.
+	deadline    time.Time
+	busy, begun int
+	// paused says that the deadline left something for a later Step.
+	paused bool
+	// last is the Progress that was sent last, before Wrap.
+	last []byte
 
 	rowsBefore, rows int64
 	table            string // the table that the last rows sent came from
@@ -55,7 +65,7 @@ func newCollector(o Options, out chan<- *decoder.Batch) *collector {
 	for i, t := range o.Tables {
 		c.tables = append(c.tables, &tableState{table: t, index: i})
 	}
-	c.units = makeUnits(c.tables, o.Override)
+	c.units = makeUnits(c.tables, o.Override, o.Where)
 	return c
 }
 
@@ -74,15 +84,29 @@ func (c *collector) run(ctx context.Context) error {
 	c.o.Metrics.guarded(time.Since(started).Seconds())
 	c.meter = newMeter(c, started)
 	defer c.meter.ticker.Stop()
-	c.o.Logger.Info("snapshot begun", "tables", len(c.tables), "lsn", c.o.Point, "workers", c.o.Workers)
+	level := slog.LevelInfo
+	if c.o.Budget > 0 {
+		level = slog.LevelDebug // one part of many, which the caller tells of
+	}
+	log := c.o.Logger.With("lsn", c.o.Point)
+	log.Log(ctx, level, "snapshot begun", "tables", len(c.tables), "workers", c.o.Workers)
+	if err := c.readAgain(ctx); err != nil {
+		return err
+	}
+	if c.o.Budget > 0 {
+		c.deadline = time.Now().Add(c.o.Budget)
+	}
 	if err := c.readAll(ctx); err != nil {
 		return err
+	}
+	if c.paused {
+		return c.pause(ctx)
 	}
 	if err := c.finish(ctx); err != nil {
 		return err
 	}
 	c.meter.report(true)
-	c.o.Logger.Info("snapshot done", "rows", c.rows, "took", time.Since(started).Round(time.Millisecond))
+	log.Log(ctx, level, "snapshot done", "rows", c.rows, "took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 
@@ -92,7 +116,7 @@ func (c *collector) readAll(ctx context.Context) error {
 	tasks, results := make(chan task), make(chan result)
 	var workers sync.WaitGroup
 	for range c.o.Workers {
-		w := &worker{o: c.o, results: results}
+		w := &worker{o: c.o, results: results, deadline: c.deadline}
 		workers.Go(func() { w.run(ctx, tasks) })
 	}
 	err := c.serve(ctx, tasks, results)
@@ -121,6 +145,10 @@ func (c *collector) serve(ctx context.Context, tasks chan<- task, results <-chan
 		if all {
 			return nil
 		}
+		if !some && c.busy == 0 {
+			c.paused = true
+			return nil
+		}
 		give := tasks
 		if !some {
 			give = nil
@@ -131,6 +159,9 @@ func (c *collector) serve(ctx context.Context, tasks chan<- task, results <-chan
 		case r := <-results:
 			if r.err != nil {
 				return r.err
+			}
+			if r.outcome() {
+				c.busy--
 			}
 			if err := c.take(ctx, r); err != nil {
 				return err
@@ -153,10 +184,13 @@ func (c *collector) next() (t task, some, all bool) {
 	for c.firstUnread < len(c.units) && c.units[c.firstUnread].read() {
 		c.firstUnread++
 	}
+	over := !c.deadline.IsZero() && c.begun > 0 && !time.Now().Before(c.deadline)
 	for _, u := range c.units[c.firstUnread:min(len(c.units), c.firstUnread+maxAhead)] {
 		switch {
 		case u.read():
-		case !u.planned && !u.asked && !u.plan(c.o.Workers, c.o.ResumeRows, c.o.Keeper.version):
+		case over && !u.mustEnd():
+		case !u.planned && !u.asked && !u.plan(c.o.Workers, c.o.ResumeRows, c.o.Keeper.version,
+			c.o.Debezium && !c.o.Incremental):
 			return task{unit: u}, true, false
 		case u.planned:
 			for ; u.next < len(u.spans); u.next++ {
@@ -172,6 +206,8 @@ func (c *collector) next() (t task, some, all bool) {
 // given notes that a worker has t. Units are begun in order, those of a run before aside, so that a
 // Progress can leave out what comes behind nextUnit.
 func (c *collector) given(t task) {
+	c.busy++
+	c.begun++
 	if t.span == nil {
 		t.unit.asked = true
 	} else {
@@ -181,6 +217,9 @@ func (c *collector) given(t task) {
 		c.nextUnit++
 	}
 }
+
+// mustEnd says that the unit was begun in an order that means nothing under another snapshot.
+func (u *unit) mustEnd() bool { return u.planned && !u.keyed && u.next > 0 }
 
 // read says whether the workers are done with the unit; what they read may still be held.
 func (u *unit) read() bool {
@@ -217,6 +256,26 @@ func (c *collector) take(ctx context.Context, r result) error {
 		r.span.read = true
 	}
 	return c.ended(ctx, t)
+}
+
+// pause ends a Step that leaves something to read: what was held back for its marker goes out without.
+func (c *collector) pause(ctx context.Context) error {
+	if final := c.final; final != nil {
+		c.final = nil
+		if err := c.send(ctx, final, true); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.tables {
+		if held := t.held; held != nil {
+			t.held = nil
+			if err := c.send(ctx, held, false); err != nil {
+				return err
+			}
+		}
+	}
+	c.o.Logger.Debug("snapshot paused", "rows", c.rows, "table", c.table)
+	return c.sendProgress(ctx)
 }
 
 // ended settles what is read to its end: spans, units, and the table.
@@ -262,16 +321,32 @@ func (c *collector) finish(ctx context.Context) error {
 		c.final = nil
 		c.mark(final, true)
 		transaction := &final.batch.Transactions[0]
-		transaction.Changes[len(transaction.Changes)-1].Marker = schema.MarkerLast
+		if !c.o.Incremental {
+			transaction.Changes[len(transaction.Changes)-1].Marker = schema.MarkerLast
+		}
 		transaction.Last = true
 		return c.deliver(ctx, final)
 	}
+	return c.sendProgress(ctx)
+}
+
+// sendProgress sends a Progress alone.
+func (c *collector) sendProgress(ctx context.Context) error {
 	b := c.o.Pool.Get()
-	var err error
-	if b.Progress, err = c.progress(); err != nil {
+	if err := c.stamp(b); err != nil {
 		return err
 	}
 	return c.put(ctx, b)
+}
+
+// stamp gives a batch the Progress that it brings.
+func (c *collector) stamp(b *decoder.Batch) error {
+	var err error
+	if c.last, err = c.progress(); err != nil {
+		return err
+	}
+	b.Progress, err = c.o.Wrap(c.last)
+	return err
 }
 
 // send marks a batch's rows and sends it; endsTable says that it is the table's last.
@@ -285,6 +360,9 @@ func (c *collector) mark(r *result, endsTable bool) {
 	t := r.unit.table
 	transaction := &r.batch.Transactions[0]
 	changes := transaction.Changes
+	if c.o.Incremental {
+		return
+	}
 	if !t.begun {
 		changes[0].Marker = schema.MarkerFirstInTable
 	}
@@ -307,11 +385,12 @@ func (c *collector) deliver(ctx context.Context, r *result) error {
 	t.begun, r.unit.sent = true, true
 	c.rows += int64(rows)
 	c.table = t.table.String()
-	r.span.Last = r.last
-	r.span.waiting--
+	if r.span != nil {
+		r.span.Last = r.last
+		r.span.waiting--
+	}
 	c.settle(t)
-	var err error
-	if r.batch.Progress, err = c.progress(); err != nil {
+	if err := c.stamp(r.batch); err != nil {
 		return err
 	}
 	c.o.Metrics.delivered(rows, r.batch.Bytes())

@@ -28,6 +28,10 @@ type unit struct {
 	keyed   bool
 	spans   []*span
 	next    int
+	// where is a condition on the rows besides, "" for none.
+	where string
+	// again are the keys of rows to be read once more: see Notes.
+	again [][]string
 	// asked says that a worker was asked where to split the unit.
 	asked bool
 	// sent says that rows were sent; done that all were.
@@ -60,7 +64,7 @@ const (
 
 // makeUnits lists what is to be read, in order: the order of the tables, and of the leaves by name. It must
 // be the same in every run, since a Progress knows what is done by what comes before.
-func makeUnits(tables []*tableState, override func(schema, table string) string) []*unit {
+func makeUnits(tables []*tableState, override, where func(schema, table string) string) []*unit {
 	var units []*unit
 	for _, t := range tables {
 		name := unitName{Schema: t.table.Namespace, Table: t.table.Name}
@@ -72,6 +76,9 @@ func makeUnits(tables []*tableState, override func(schema, table string) string)
 				name.LeafSchema, name.Leaf = leaf.Namespace, leaf.Name
 				t.units = append(t.units, &unit{name: name, table: t, source: leaf})
 			}
+		}
+		for _, u := range t.units {
+			u.where = where(name.Schema, name.Table)
 		}
 		units = append(units, t.units...)
 	}
@@ -99,10 +106,13 @@ func spanCount(s Source, workers, resumeRows int) int {
 // Postgres 14 is the first that reads a range of blocks without reading the table.
 const versionTIDRange = 14_00_00
 
-// plan decides how the unit is read, unless the server must be asked where to split it: then it returns false.
-func (u *unit) plan(workers, resumeRows, version int) bool {
+// plan decides how the unit is read, unless the server must be asked where to split it: then it returns
+// false.
+// stored says that the rows of a small table are to come in the order in which they are stored, as Debezium reads all.
+func (u *unit) plan(workers, resumeRows, version int, stored bool) bool {
 	count := spanCount(u.source, workers, resumeRows)
-	keyed := len(u.source.ReadKey) > 0 && u.override == ""
+	small := u.source.estimate() <= float64(resumeRows)
+	keyed := len(u.source.ReadKey) > 0 && u.override == "" && !(stored && small)
 	if keyed && count > 1 {
 		return false
 	}
@@ -150,6 +160,17 @@ func (s *statement) arg(value string) string {
 // columns that are not among them follow.
 func selectRows(u *unit, sp *span, columns []string) statement {
 	var s statement
+	if u.keyed {
+		key := u.source.ReadKey
+		s.sql = selectFrom(u, columns, s.keyBounds(key, sp)) + " ORDER BY " + orderBy(key)
+	} else {
+		s.sql = selectFrom(u, columns, pageBounds(sp))
+	}
+	return s
+}
+
+// selectFrom writes a SELECT of a unit's columns under conditions and the unit's own.
+func selectFrom(u *unit, columns, conditions []string) string {
 	list := make([]string, 0, len(columns)+len(u.source.ReadKey))
 	for _, column := range withKey(u, columns) {
 		list = append(list, quote(column))
@@ -162,19 +183,25 @@ func selectRows(u *unit, sp *span, columns []string) statement {
 	if u.source.Filter != "" && u.override == "" {
 		where = append(where, "("+u.source.Filter+")")
 	}
-	if u.keyed {
-		where = append(where, s.keyBounds(u.source.ReadKey, sp)...)
-	} else {
-		where = append(where, pageBounds(sp)...)
+	if u.where != "" {
+		// A comment at its end must not swallow the parenthesis.
+		where = append(where, "("+u.where+"\n)")
 	}
-	s.sql = "SELECT " + strings.Join(list, ", ") + " FROM " + from
+	where = append(where, conditions...)
+	text := "SELECT " + strings.Join(list, ", ") + " FROM " + from
 	if len(where) > 0 {
-		s.sql += " WHERE " + strings.Join(where, " AND ")
+		text += " WHERE " + strings.Join(where, " AND ")
 	}
-	if u.keyed {
-		s.sql += " ORDER BY " + orderBy(u.source.ReadKey)
+	return text
+}
+
+// values returns the parameters as the protocol takes them.
+func (s *statement) values() [][]byte {
+	values := make([][]byte, len(s.args))
+	for i, arg := range s.args {
+		values[i] = []byte(arg)
 	}
-	return s
+	return values
 }
 
 // withKey returns the columns that are selected for a unit.

@@ -28,11 +28,13 @@ type progress struct {
 // unitProgress is a unit that is begun, or finished behind one that is not.
 type unitProgress struct {
 	unitName
-	// Key is the names of the columns that the ranges' values belong to; empty for a unit that is read in no
+	// Key is the columns that the ranges' values belong to; empty for a unit that is read in no
 	// order, which starts again.
 	Key    []string `json:"key,omitempty"`
 	Ranges []*span  `json:"ranges,omitempty"`
-	Done   bool     `json:"done,omitempty"`
+	// Again are the keys of rows to be read once more: see Notes.
+	Again [][]string `json:"again,omitempty"`
+	Done  bool       `json:"done,omitempty"`
 }
 
 // maxAhead bounds how many units are begun behind one that is not finished, and so the size of a Progress.
@@ -75,16 +77,17 @@ func (c *collector) progress() ([]byte, error) {
 func (u *unit) progress() unitProgress {
 	p := unitProgress{unitName: u.name, Done: u.done}
 	if u.keyed && !u.done {
-		p.Key, p.Ranges = u.keyNames(), u.spans
+		p.Key, p.Ranges, p.Again = u.keyNames(), u.spans, u.again
 	}
 	return p
 }
 
-// keyNames returns the columns that the unit is read in the order of.
+// keyNames returns the columns that the unit is read in the order of, with their types: a value of another
+// type would fail in the server's words, which would show it.
 func (u *unit) keyNames() []string {
 	names := make([]string, len(u.source.ReadKey))
 	for i, column := range u.source.ReadKey {
-		names[i] = column.Name
+		names[i] = column.Name + " " + column.Type
 	}
 	return names
 }
@@ -156,7 +159,7 @@ func (c *collector) takeOver(u *unit, p unitProgress) {
 		u.done, u.planned, u.sent, u.table.begun = true, true, true, true
 	case len(p.Ranges) > 0 && u.override == "" && slices.Equal(p.Key, u.keyNames()):
 		// sent also before this run sends any: what was sent once must never be forgotten.
-		u.planned, u.keyed, u.sent, u.spans = true, true, true, p.Ranges
+		u.planned, u.keyed, u.sent, u.spans, u.again = true, true, true, p.Ranges, p.Again
 		for _, sp := range u.spans {
 			sp.read = sp.Done
 			u.table.begun = u.table.begun || sp.Last != nil || sp.Done

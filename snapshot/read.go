@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -26,16 +27,21 @@ type result struct {
 	batch *decoder.Batch
 	// last is the key of the batch's last row, nil for a unit that is read in no order.
 	last []string
-	// ended says that the span holds nothing more.
-	ended bool
-	err   error
+	// ended says that the span holds nothing more; paused that the deadline left the rest of it.
+	ended, paused bool
+	err           error
 }
+
+// outcome says that the task is over.
+func (r *result) outcome() bool { return r.batch == nil && r.err == nil }
 
 // worker reads under the keeper's snapshot on a connection of its own.
 type worker struct {
 	o       Options
 	conn    *pgconn.PgConn
 	results chan<- result
+	// deadline is when a range in key order is left where it is, zero for never.
+	deadline time.Time
 }
 
 // run does tasks until there are none or ctx ends. It tells of an error in a result.
@@ -84,7 +90,7 @@ func (w *worker) do(ctx context.Context, t task) error {
 	if err != nil {
 		return err
 	}
-	outcome := result{unit: t.unit, span: t.span, ended: t.span != nil}
+	outcome := result{unit: t.unit, span: t.span}
 	switch {
 	case !exists:
 		// The table was made after the snapshot: all its rows are in the stream.
@@ -92,11 +98,12 @@ func (w *worker) do(ctx context.Context, t task) error {
 	case t.span == nil:
 		outcome.plan, err = w.boundaries(ctx, t.unit.source)
 	default:
-		err = w.read(ctx, t.unit, t.span)
+		outcome.paused, err = w.read(ctx, t.unit, t.span)
 	}
 	if err != nil {
 		return err
 	}
+	outcome.ended = t.span != nil && !outcome.paused
 	if _, err := w.conn.Exec(ctx, "COMMIT").ReadAll(); err != nil {
 		return tableFault("end reading "+t.unit.source.String(), t.unit.source, err)
 	}
@@ -149,38 +156,74 @@ func (w *worker) boundaries(ctx context.Context, s Source) ([]*span, error) {
 	return keySpans(boundaries), nil
 }
 
-// read reads one span into batches.
-func (w *worker) read(ctx context.Context, u *unit, sp *span) error {
-	doing := "read " + u.source.String()
+// read reads one span into batches. paused says that the deadline came before its end.
+func (w *worker) read(ctx context.Context, u *unit, sp *span) (paused bool, err error) {
+	f, columns, err := w.filler(ctx, u, sp)
+	if err != nil {
+		return false, err
+	}
+	if err := w.preferIndex(ctx, u, sp); err != nil {
+		return false, err
+	}
+	s := selectRows(u, sp, columns)
+	if w.deadline.IsZero() || !u.keyed {
+		_, err = f.rows(ctx, s)
+	} else {
+		paused, err = w.fetch(ctx, f, s)
+	}
+	if err == nil && !f.send(ctx) {
+		err = context.Cause(ctx)
+	}
+	return paused, err
+}
+
+// The portions in which a cursor is read: about as many rows as come in fetchTime, so that a deadline is kept
+// also with large rows, and the server does not wait for us between small ones.
+const (
+	fetchFirst = 500
+	fetchMost  = 50_000
+	fetchTime  = 50 * time.Millisecond
+)
+
+// fetch reads a statement through a cursor, portion by portion until the deadline. A query left in its middle
+// would have to be cancelled.
+func (w *worker) fetch(ctx context.Context, f *filler, s statement) (paused bool, err error) {
+	declare := "DECLARE tributary NO SCROLL CURSOR FOR " + s.sql
+	declared := w.conn.ExecParams(ctx, declare, s.values(), nil, nil, nil).Read()
+	if declared.Err != nil {
+		return false, tableFault("read "+f.unit.source.String(), f.unit.source, declared.Err)
+	}
+	for portion := fetchFirst; ; {
+		began := time.Now()
+		n, err := f.rows(ctx, statement{sql: fmt.Sprintf("FETCH %d FROM tributary", portion)})
+		switch {
+		case err != nil:
+			return false, err
+		case n < portion:
+			return false, nil // the transaction's end closes the cursor
+		case !time.Now().Before(w.deadline):
+			return true, nil
+		}
+		if took := time.Since(began); took < fetchTime {
+			portion = min(2*portion, fetchMost)
+		} else if took > 2*fetchTime {
+			portion = max(portion/2, 1)
+		}
+	}
+}
+
+// filler prepares to read a unit's rows, and returns the columns to select.
+func (w *worker) filler(ctx context.Context, u *unit, sp *span) (*filler, []string, error) {
 	relation, err := w.o.Relation(ctx, u.table.table.OID)
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return nil, nil, fmt.Errorf("read %s: %w", u.source, err)
 	}
 	columns := make([]string, len(relation.Columns))
 	for i, column := range relation.Columns {
 		columns[i] = column.Name
 	}
-	if err := w.preferIndex(ctx, u, sp); err != nil {
-		return err
-	}
-	s := selectRows(u, sp, columns)
-	values := make([][]byte, len(s.args))
-	for i, arg := range s.args {
-		values[i] = []byte(arg)
-	}
-	rows := w.conn.ExecParams(ctx, s.sql, values, nil, nil, nil)
-	f := filler{worker: w, unit: u, span: sp, relation: relation, key: keyPositions(u, columns)}
-	if !f.fill(ctx, rows) {
-		// The caller has gone: closing the connection ends the query.
-		return context.Cause(ctx)
-	}
-	if _, err := rows.Close(); err != nil {
-		return tableFault(doing, u.source, err)
-	}
-	if !f.send(ctx) {
-		return context.Cause(ctx)
-	}
-	return nil
+	f := &filler{worker: w, unit: u, span: sp, relation: relation, key: keyPositions(u, columns)}
+	return f, columns, nil
 }
 
 // preferIndex sets the planner, for this transaction, to walk the key's index. It keeps the server from
@@ -219,25 +262,36 @@ type filler struct {
 	relation *schema.Relation
 	key      []int
 	batch    *decoder.Batch
-	// last is the last row in its batch's memory, with the key's columns that the relation does not have behind.
+	// last is the last row in its batch's memory, with the key's columns that the relation does not have
+	// behind.
 	last [][]byte
 }
 
-// fill copies every row as it arrives and lets the connection's buffer wait while a batch is handed over:
-// nothing but the batch grows. It reads to the end, or until nobody wants more.
-func (f *filler) fill(ctx context.Context, rows *pgconn.ResultReader) bool {
-	o := &f.worker.o
-	for rows.NextRow() {
-		if f.batch == nil {
-			f.batch = o.Pool.Get()
-			f.batch.Begin(decoder.Transaction{Commit: o.Point, Time: o.Keeper.time, FullXID: o.Keeper.seen.xmax})
-		}
-		f.add(rows.Values(), o.LSN)
+// rows runs a statement, copies every row as it arrives and lets the connection's buffer wait while a batch
+// is handed over: nothing but the batch grows. It returns how many there were.
+func (f *filler) rows(ctx context.Context, s statement) (n int, err error) {
+	rows := f.worker.conn.ExecParams(ctx, s.sql, s.values(), nil, nil, nil)
+	for ; rows.NextRow(); n++ {
+		f.next().add(rows.Values(), f.worker.o.LSN)
 		if f.batch.Full() && !f.send(ctx) {
-			return false
+			// The caller has gone: closing the connection ends the query.
+			return n, context.Cause(ctx)
 		}
 	}
-	return true
+	if _, err := rows.Close(); err != nil {
+		return n, tableFault("read "+f.unit.source.String(), f.unit.source, err)
+	}
+	return n, nil
+}
+
+// next sees to it that there is a batch for the next row.
+func (f *filler) next() *filler {
+	if f.batch == nil {
+		o := &f.worker.o
+		f.batch = o.Pool.Get()
+		f.batch.Begin(decoder.Transaction{Commit: o.Point, Time: o.Keeper.time, FullXID: o.Keeper.seen.xmax})
+	}
+	return f
 }
 
 // add appends a row; values are valid until the next one is read.
@@ -247,6 +301,9 @@ func (f *filler) add(values [][]byte, lsn decoder.LSN) {
 	change.Relation = f.relation
 	change.LSN = lsn
 	change.Marker = schema.MarkerTrue
+	if f.worker.o.Incremental {
+		change.Marker = schema.MarkerIncremental
+	}
 	row := f.batch.Row(len(f.relation.Columns))
 	for i := range row {
 		if values[i] == nil {

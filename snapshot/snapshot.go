@@ -22,8 +22,8 @@ type Options struct {
 	// Tables are read in this order. A run that resumes must be given the tables of the run before,
 	// though some may be gone.
 	Tables []Table
-	// Relation describes a table as its rows are to be published, usually Catalog.Relation. Workers call it at
-	// the same time. Required.
+	// Relation describes a table as its rows are to be published, usually Catalog.Relation. Workers call it
+	// at the same time. Required.
 	Relation func(ctx context.Context, oid uint32) (*schema.Relation, error)
 	// Pool makes the batches. Nil means one with default bounds.
 	Pool *decoder.Pool
@@ -31,6 +31,16 @@ type Options struct {
 	Workers int
 	// ResumeRows is the estimated number of rows above which a table is split into ranges; 0 means 100,000.
 	ResumeRows int
+	// Where returns a condition in SQL that a table's rows must fulfil besides, "" for none. Nil means none.
+	Where func(schema, table string) string
+	// Incremental has every row carry Debezium's marker for the rows of its incremental snapshots, and none
+	// that of a first or last row.
+	Incremental bool
+	// Budget bounds a Step: once it is over, no table and no range is begun, and those in key order are left
+	// behind the rows that have been fetched. 0 is no bound. Run has none.
+	Budget time.Duration
+	// Wrap turns the run's Progress into what a batch carries. Nil leaves it as it is.
+	Wrap func(progress []byte) ([]byte, error)
 	// Override returns a SELECT to read a table's rows from instead of the table, "" for none. Such a table
 	// is read whole and not resumed. Nil means none.
 	Override func(schema, table string) string
@@ -75,6 +85,12 @@ func (o Options) withDefaults() Options {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
+	if o.Wrap == nil {
+		o.Wrap = func(progress []byte) ([]byte, error) { return progress, nil }
+	}
+	if o.Where == nil {
+		o.Where = func(string, string) string { return "" }
+	}
 	if o.Override == nil {
 		o.Override = func(string, string) string { return "" }
 	}
@@ -89,5 +105,28 @@ func (o Options) withDefaults() Options {
 // An error that decoder.Retryable accepts means that the snapshot is over, with the connection that held it
 // or because a table was rewritten under it: take a new one and resume from the last durable Progress.
 func Run(ctx context.Context, o Options, out chan<- *decoder.Batch) error {
-	return newCollector(o.withDefaults(), out).run(ctx)
+	o.Budget = 0
+	_, err := Step(ctx, o, out)
+	return err
+}
+
+// Outcome is how far a Step has come.
+type Outcome struct {
+	// Done says that all rows of all tables were sent.
+	Done bool
+	// Progress is what the last batch carried, before Wrap: where the next Step goes on.
+	Progress []byte
+	// Rows is how many rows this Step sent.
+	Rows int64
+}
+
+// Step is Run for as long as Options.Budget allows: what is left is for the next Step, under a later
+// snapshot. A table without a usable key is read to its end once it is begun, since its order means nothing
+// under another snapshot. At least one range is begun, so that every Step comes closer to the end. The row
+// that ends a table may get no marker "last" when all tables behind it turn out to be empty in a later
+// Step.
+func Step(ctx context.Context, o Options, out chan<- *decoder.Batch) (Outcome, error) {
+	c := newCollector(o.withDefaults(), out)
+	err := c.run(ctx)
+	return Outcome{Done: err == nil && !c.paused, Progress: c.last, Rows: c.rows}, err
 }
