@@ -82,6 +82,9 @@ func (e *RowTooLargeError) Error() string {
 		e.Bytes, e.Limit)
 }
 
+// NeedsPerson is true: the same row comes again.
+func (e *RowTooLargeError) NeedsPerson() bool { return true }
+
 // wire frames the server's messages in one reused buffer. One goroutine owns it.
 type wire struct {
 	conn   net.Conn

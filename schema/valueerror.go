@@ -23,6 +23,9 @@ func (e *ValueError) Error() string {
 	return b.String()
 }
 
+// NeedsPerson is true: the same value comes again.
+func (e *ValueError) NeedsPerson() bool { return true }
+
 // unrepresentable is a converter's half of a ValueError: the value is well formed, but the column's
 // schema has no form for it. Any other error of a converter means that the text is not what Postgres
 // writes for the type.

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/schema"
 )
 
 const canary = "s3cr3t-canary"
@@ -271,6 +272,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, exitOK},
 		{errors.New("x"), exitFailed},
+		{fmt.Errorf("run: %w", &schema.ValueError{}), exitPerson},
+		{fmt.Errorf("run: %w", &decoder.RowTooLargeError{}), exitPerson},
 		{fmt.Errorf("x: %w", usageError{errors.New("y")}), exitUsage},
 		{fmt.Errorf("x: %w", &configError{}), exitUsage},
 		{fmt.Errorf("x: %w", retryableError{person: true}), exitPerson},

@@ -280,7 +280,7 @@ func (p *pipeline) take(ctx context.Context) error {
 		Identity: p.identity(), Confirmed: p.slot.Confirmed, End: p.slot.ServerEnd, History: p.history,
 		Publications: []string{p.Config.Source.Publication}, Protocol: protocolName,
 	})
-	if err != nil && p.Config.Snapshot.Mode == "when_needed" {
+	if err != nil && stored.Rewind == nil && p.Config.Snapshot.Mode == "when_needed" {
 		p.Log.Warn("stored position of no use: taking a new snapshot, as snapshot.mode says", "err", err)
 		p.pub.Swap(nil).Close()
 		p.options.Renew = true
