@@ -64,6 +64,7 @@ type tables struct {
 	published map[tableName]published
 	chosen    map[uint32]int // the rank of what chose it
 	skipped   map[uint32]string
+	keep      func(schema, table string) bool
 	problems  []error
 }
 
@@ -85,13 +86,14 @@ func (c *Catalog) Tables(ctx context.Context, s Select) (Selection, error) {
 	if err != nil {
 		return Selection{}, fmt.Errorf("list tables: %w", err)
 	}
+	t.keep = s.Keep
 	for rank, p := range patterns {
 		t.choosePattern(rank, p)
 	}
 	for rank, match := range s.Match {
 		t.chooseMatch(rank, match)
 	}
-	if len(s.Match) > 0 && len(t.chosen) == 0 {
+	if len(s.Match)+len(s.Patterns) > 0 && len(t.chosen) == 0 && len(t.problems) == 0 {
 		t.problems = append(t.problems, errors.New("the table filters match no table that has changes"))
 	}
 	if len(t.problems) > 0 {
@@ -144,6 +146,10 @@ func (t *tables) choosePattern(rank int, p *pattern) {
 		if !p.match(f.Namespace, f.Name) {
 			continue
 		}
+		if t.keep != nil && !t.keep(f.Namespace, f.Name) {
+			found = true // left out by wish is no typing error
+			continue
+		}
 		reason := t.choose(rank, f)
 		found = found || reason == ""
 		if reason != "" {
@@ -167,7 +173,7 @@ func (t *tables) chooseMatch(rank int, match func(schema, table string) bool) {
 	for i := range t.all {
 		f := &t.all[i]
 		// Debezium does not report views and the like: its expressions are meant for tables.
-		if match(f.Namespace, f.Name) {
+		if match(f.Namespace, f.Name) && (t.keep == nil || t.keep(f.Namespace, f.Name)) {
 			t.choose(rank, f)
 		}
 	}
@@ -190,6 +196,9 @@ func (t *tables) choose(rank int, f *relationFacts) (reason string) {
 	if f.Kind == "p" && !t.catalog.options.ViaRoot {
 		chosen := 0
 		for _, leaf := range t.leaves(f) {
+			if t.keep != nil && !t.keep(leaf.Namespace, leaf.Name) {
+				continue
+			}
 			if t.choose(rank, leaf) == "" {
 				chosen++
 			}

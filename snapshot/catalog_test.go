@@ -82,6 +82,33 @@ func TestTables(t *testing.T) {
 }
 
 // TestTableFacts has what is known of a table beside its name.
+// TestKeep leaves tables out that patterns select, and still tells of a pattern that matches nothing.
+func TestKeep(t *testing.T) {
+	onServers(t, func(t *testing.T, db *database) {
+		db.exec("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)",
+			"CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+			"CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM (0) TO (5)",
+			"CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (5) TO (9)")
+		c := db.catalog(CatalogOptions{})
+		for _, test := range []struct{ patterns, without, want string }{
+			{"public.*", "b p_1", "public.a public.p_2"},
+			{"public.a public.b", "b", "public.a"},
+			{"public.aa public.b", "a", "pattern public.aa matches no table"},
+			{"public.a", "a", "the table filters match no table"},
+		} {
+			s, err := c.Tables(context.Background(), Select{Patterns: strings.Fields(test.patterns),
+				Keep: func(_, table string) bool { return !slices.Contains(strings.Fields(test.without), table) }})
+			got := names(s)
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.Contains(got, test.want) || err == nil && got != test.want {
+				t.Errorf("%s without %s: got %q, want %q", test.patterns, test.without, got, test.want)
+			}
+		}
+	})
+}
+
 func TestTableFacts(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {
 		db.exec("CREATE EXTENSION IF NOT EXISTS citext",

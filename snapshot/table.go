@@ -106,4 +106,12 @@ type Select struct {
 	// Match are predicates instead of Patterns, such as those of regular expressions. A table is captured when
 	// one holds. Under Debezium tables are read in the order of the first one that holds, as it reads them.
 	Match []func(schema, table string) bool
+	// Keep leaves tables out again that Patterns or Match select, by what it is false for; nil keeps all.
+	Keep func(schema, table string) bool
+}
+
+// ValidatePattern says what is wrong with a pattern of Select, nil when nothing is.
+func ValidatePattern(text string) error {
+	_, err := parsePattern(text)
+	return err
 }

@@ -39,22 +39,16 @@ func sourceOptions(c Config) decoder.ConnectOptions {
 	return o
 }
 
-// Select says which tables are captured, in the catalog's terms. Plain globs stay what they are, so that the
-// catalog can miss a table that is named exactly.
+// Select says which tables are captured, in the catalog's terms. Globs stay what they are, so that the
+// catalog can miss a table that is named.
 func (s SourceConfig) Select() snapshot.Select {
-	plainGlobs := len(s.ExcludeTables) == 0 && len(s.Schemas) == 0 && len(s.ExcludeSchemas) == 0
-	var o snapshot.Select
+	o := snapshot.Select{Keep: s.keeps}
 	for _, p := range s.Tables {
-		plainGlobs = plainGlobs && !strings.HasPrefix(p.String(), "/")
-		o.Patterns = append(o.Patterns, p.String())
-		o.Match = append(o.Match, func(namespace, table string) bool {
-			return p.Match(namespace+"."+table) && s.Captures(namespace, table)
-		})
-	}
-	if plainGlobs {
-		o.Match = nil
-	} else {
-		o.Patterns = nil
+		if p.IsGlob() {
+			o.Patterns = append(o.Patterns, p.String())
+			continue
+		}
+		o.Match = append(o.Match, func(namespace, table string) bool { return p.Match(namespace + "." + table) })
 	}
 	return o
 }

@@ -412,9 +412,13 @@ func identifier(s string) string {
 
 // Captures reports whether a table is to be captured, by its unquoted names.
 func (s SourceConfig) Captures(namespace, table string) bool {
-	full := namespace + "." + table
+	return matchAny(s.Tables, namespace+"."+table) && s.keeps(namespace, table)
+}
+
+// keeps reports whether no other key than tables leaves a table out.
+func (s SourceConfig) keeps(namespace, table string) bool {
 	return (len(s.Schemas) == 0 || matchAny(s.Schemas, namespace)) && !matchAny(s.ExcludeSchemas, namespace) &&
-		matchAny(s.Tables, full) && !matchAny(s.ExcludeTables, full)
+		!matchAny(s.ExcludeTables, namespace+"."+table)
 }
 
 // Key returns the key columns that the configuration gives a table, nil when it gives none.

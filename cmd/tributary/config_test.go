@@ -251,6 +251,10 @@ func TestPatterns(t *testing.T) {
 		{`/public\.(a|b)/`, "public.b", "public.bc"},
 		{"/a|b/", "b", "ab"},
 		{"public.T", "public.T", "public.t"},
+		{`"Odd.Schema".*`, "Odd.Schema.t", `"Odd.Schema".t`},
+		{`s."a""b*"`, `s.a"b*`, `s.a"bc`},
+		{`s.a"b"`, `s.a"b"`, "s.ab"},
+		{`s."a`, `s."a`, "s.a"},
 	} {
 		p, err := parsePattern(test.pattern)
 		if err != nil || !p.Match(test.yes) || p.Match(test.no) {

@@ -19,7 +19,7 @@ func parsePattern(text string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("empty pattern")
 	}
 	expression := globExpression(text)
-	if len(text) >= 2 && text[0] == '/' && text[len(text)-1] == '/' {
+	if isExpression(text) {
 		expression = `\A(?:` + text[1:len(text)-1] + `)\z`
 	}
 	re, err := regexp.Compile(expression)
@@ -27,6 +27,19 @@ func parsePattern(text string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("pattern %s: %w", text, err)
 	}
 	return Pattern{text, re}, nil
+}
+
+// literalPattern returns the glob that matches a name alone.
+func literalPattern(name string) Pattern {
+	quoted := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+	if strings.HasPrefix(quoted, "/") {
+		quoted = `\` + quoted
+	}
+	p, err := parsePattern(quoted)
+	if err != nil {
+		panic("tributary: a glob without a class always compiles: " + err.Error())
+	}
+	return p
 }
 
 // String returns the pattern as it was written.
@@ -41,8 +54,23 @@ func (p Pattern) Regexp() *regexp.Regexp { return p.re }
 // Exact reports whether the pattern can match one name only, which is then its text.
 func (p Pattern) Exact() bool { return !strings.ContainsAny(p.text, `*?[/\`) }
 
+// IsGlob reports whether the pattern is no regular expression.
+func (p Pattern) IsGlob() bool { return p.text != "" && !isExpression(p.text) }
+
+// isExpression reports whether a pattern's text is a regular expression between slashes.
+func isExpression(text string) bool {
+	return len(text) >= 2 && text[0] == '/' && text[len(text)-1] == '/'
+}
+
 // MarshalText writes the pattern as it was written.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.text), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (p *Pattern) UnmarshalText(text []byte) error {
+	var err error
+	*p, err = parsePattern(string(text))
+	return err
+}
 
 func matchAny(patterns []Pattern, name string) bool {
 	for _, p := range patterns {
@@ -54,7 +82,8 @@ func matchAny(patterns []Pattern, name string) bool {
 }
 
 // globExpression translates a glob into an anchored regular expression. A backslash makes the character after
-// it stand for itself. A [ without its ] stands for itself too.
+// it stand for itself, and so do double quotes around a whole part of a name: "A.B".* is every table of
+// schema A.B. A [ without its ] stands for itself too.
 func globExpression(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)\A`)
@@ -76,6 +105,10 @@ func globExpression(glob string) string {
 				class = "^" + class[1:]
 			}
 			b.WriteString("[" + strings.ReplaceAll(class, `\`, `\\`) + "]")
+		case '"':
+			name, length := unquoted(glob, i)
+			b.WriteString(regexp.QuoteMeta(name))
+			i += length - 1
 		case '\\':
 			if i+1 < len(glob) {
 				i++
@@ -87,4 +120,25 @@ func globExpression(glob string) string {
 	}
 	b.WriteString(`\z`)
 	return b.String()
+}
+
+// unquoted reads the part of a name in double quotes that begins at a place, a quote in it doubled, and
+// returns it with the length that it has in the glob. A quote that begins no part, or is not closed, stands
+// for itself.
+func unquoted(glob string, at int) (name string, length int) {
+	if at > 0 && glob[at-1] != '.' {
+		return `"`, 1
+	}
+	for i := at + 1; i < len(glob); i++ {
+		switch {
+		case glob[i] != '"':
+			name += glob[i : i+1]
+		case i+1 < len(glob) && glob[i+1] == '"':
+			name += `"`
+			i++
+		default:
+			return name, i + 1 - at
+		}
+	}
+	return `"`, 1
 }

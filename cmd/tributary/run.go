@@ -41,6 +41,7 @@ type pipeline struct {
 	catalog  *snapshot.Catalog
 	tables   []snapshot.Table
 	captured map[decoder.TableName]bool
+	skipped  map[string]bool // by name: what matches and has no changes of its own
 	created  *decoder.CreatedSlot // set when this run made the slot
 	keeper   *snapshot.Keeper     // of the slot that the present snapshot is of
 	slot     *decoder.Slot        // as it was when it was taken

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"github.com/tributary-cdc/tributary/snapshot"
 )
 
 var (
@@ -73,6 +75,11 @@ func (l *loader) validateSource() {
 	}
 	if len(s.Publication) > 63 {
 		l.at("source.publication", "longer than the 63 bytes that Postgres keeps of a name")
+	}
+	for _, p := range s.Tables {
+		if err := snapshot.ValidatePattern(p.String()); p.IsGlob() && err != nil {
+			l.at("source.tables", err.Error())
+		}
 	}
 	for i, r := range s.ReplicaIdentity {
 		if r.Identity != "" && !indexName.MatchString(r.Identity) {

@@ -54,8 +54,11 @@ func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 	name := decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}
 	if !p.captured[name] {
 		switch matches := p.Config.Source.Captures(name.Namespace, name.Name); {
+		case p.skipped[shape.Namespace+"."+shape.Name]:
+			return nil, nil // the server describes partitions also where their rows come under the root
 		case matches && !p.debezium():
-			p.Log.Warn("table matches source.tables but was not there at the start: restart to capture it", "table", name)
+			p.Log.Warn("table matches source.tables but was not there at the start: restart to capture it", "table",
+				name.String())
 			return nil, nil
 		case !matches:
 			return nil, nil
@@ -177,7 +180,9 @@ func (p *pipeline) choose(ctx context.Context) error {
 	if err != nil {
 		return needsPerson{err}
 	}
+	p.skipped = map[string]bool{}
 	for _, s := range selection.Skipped {
+		p.skipped[s.Name] = true
 		p.Log.Warn("relation not captured", "table", s.Name, "reason", s.Reason)
 	}
 	p.tables, p.captured = selection.Tables, map[decoder.TableName]bool{}
