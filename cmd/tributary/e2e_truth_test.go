@@ -222,17 +222,8 @@ func (e expectation) checkTopic(t testing.TB, topic string, one *topicTable, rec
 	if keyless != 0 {
 		t.Errorf("%s: %d tombstones are missing", topic, keyless)
 	}
-	if one.key == nil {
-		for id, list := range byKey { // without a key they are in any partition: the log's order is left
-			slices.SortStableFunc(list, func(a, b topicRecord) int { return int(a.lsn - b.lsn) })
-			if e.repeats > 0 { // and what a restart repeats stands beside what it repeats
-				byKey[id] = slices.CompactFunc(list, func(a, b topicRecord) bool {
-					return a.op == b.op &&
-						a.lsn == b.lsn
-				})
-			}
-		}
-	}
+	e.inLogOrder(one, byKey)
+
 	for key := range one.events {
 		if byKey[key] == nil {
 			byKey[key] = nil // its events may all be before the snapshot, and end in a delete
@@ -256,6 +247,22 @@ func (e expectation) checkTopic(t testing.TB, topic string, one *topicTable, rec
 		}
 		if err := e.checkKey(one, events, list, one.rows[key]); err != nil {
 			t.Errorf("%s: key %s: %v\nevents %s\nrecords %s", topic, key, err, eventOps(events), recordOps(list))
+		}
+	}
+}
+
+// inLogOrder orders the records of rows without a key, which are in any partition: the log's order is left.
+// What a restart repeats comes to stand beside what it repeats, and goes.
+func (e expectation) inLogOrder(one *topicTable, byKey map[string][]topicRecord) {
+	if one.key != nil {
+		return
+	}
+	for id, list := range byKey {
+		slices.SortStableFunc(list, func(a, b topicRecord) int { return int(a.lsn - b.lsn) })
+		if e.repeats > 0 {
+			byKey[id] = slices.CompactFunc(list, func(a, b topicRecord) bool {
+				return a.op == b.op && a.lsn == b.lsn
+			})
 		}
 	}
 }
