@@ -23,7 +23,7 @@ const (
 
 // finding is one thing that check found.
 type finding struct {
-	Part  string `json:"part"` // source, kafka, registry
+	Part  string `json:"part"` // source, kafka, registry, debezium
 	Level string `json:"level"`
 	Name  string `json:"name"`
 	Text  string `json:"text"`
@@ -48,7 +48,7 @@ func (f *findings) warn(name, text, fix string) { f.add(levelWarn, name, text, f
 const checkTimeout = 20 * time.Second
 
 // checkParts are the parts in the order of their causes.
-var checkParts = []string{"source", "kafka", "registry"}
+var checkParts = []string{"source", "kafka", "registry", "debezium"}
 
 func (p *program) checkCommand() *cobra.Command {
 	var asJSON bool
@@ -59,16 +59,18 @@ func (p *program) checkCommand() *cobra.Command {
 		Long: "check changes nothing. Each finding that is no ok comes with one thing to paste\n" +
 			"that repairs it. It exits 3 when a finding would stop run.",
 		Example: "  tributary check --config tributary.yaml\n" +
-			"  tributary check -c tributary.yaml --only kafka,registry --json",
+			"  tributary check -c tributary.yaml --only kafka,registry --json\n" +
+			"  tributary check --from-debezium connector.json --brokers 127.0.0.1:9092 \\\n" +
+			"    --connect-offsets connect-offsets",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
-	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: source, kafka, registry")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: source, kafka, registry, debezium")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, part := range only {
 			if !isOneOf(part, checkParts) {
-				return usageError{fmt.Errorf("--only %q: want source, kafka or registry%s", part,
+				return usageError{fmt.Errorf("--only %q: want source, kafka, registry or debezium%s", part,
 					didYouMean(part, checkParts))}
 			}
 		}
@@ -117,6 +119,9 @@ func check(ctx context.Context, c Config, only []string) []finding {
 	run("source", func(ctx context.Context, f *findings) { captured = checkSource(ctx, c, f) })
 	run("kafka", func(ctx context.Context, f *findings) { checkKafka(ctx, c, captured, f) })
 	run("registry", func(ctx context.Context, f *findings) { checkRegistry(ctx, c, f) })
+	if c.Compatibility == "debezium" {
+		run("debezium", func(ctx context.Context, f *findings) { checkDebezium(ctx, c, f) })
+	}
 	return append(all, f.list...)
 }
 
@@ -158,6 +163,8 @@ func checkedPlace(c Config, part string) string {
 		return sourceAddress(c.Source.URL) + "/" + sourceDatabase(c.Source.URL)
 	case "kafka":
 		return strings.Join(c.Kafka.Brokers, ", ")
+	case "debezium":
+		return c.Takeover.Connector
 	}
 	return c.SchemaRegistry.URL.String()
 }

@@ -152,11 +152,12 @@ func (d *connector) defaults() {
 	c.Source.Slot, c.Source.Publication = "debezium", "dbz_publication"
 	c.Source.CreatePublication = "all_tables"
 	c.Source.Tables = []Pattern{everything()}
+	c.Snapshot.Workers = 1 // the order of tables shows in the rows' markers
 	d.source = url.URL{Scheme: "postgres"}
 	d.query.Set("sslmode", "prefer")
 	for _, path := range []string{
 		"compatibility", "source.slot", "source.publication",
-		"source.create_publication", "source.tables",
+		"source.create_publication", "source.tables", "snapshot.workers",
 	} {
 		d.l.note(path, origin{"debezium", "default"})
 	}

@@ -76,12 +76,7 @@ func run(ctx context.Context, o runOptions) error {
 }
 
 func newPipeline(o runOptions) (*pipeline, error) {
-	registryOptions, err := registryOptions(o.Config)
-	if err != nil {
-		return nil, err
-	}
-	registryOptions.Logger = o.Log
-	registry, err := schema.NewRegistry(registryOptions)
+	registry, err := openRegistry(o)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +96,19 @@ func newPipeline(o runOptions) (*pipeline, error) {
 	}()
 	o.Board.Feed(p.status)
 	return p, nil
+}
+
+// openRegistry returns the registry, nil where keys and values are JSON: their configuration need not name one.
+func openRegistry(o runOptions) (*schema.Registry, error) {
+	if !o.Config.NeedsRegistry() {
+		return nil, nil
+	}
+	options, err := registryOptions(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	options.Logger = o.Log
+	return schema.NewRegistry(options)
 }
 
 // close ends what is open. The slot stays, and so does everything that is stored.
@@ -239,8 +247,16 @@ func (p *pipeline) create(ctx context.Context) error {
 		return err
 	}
 	p.Log.Info("slot created", "slot", p.created.Name, "lsn", p.created.Point)
+	if err := p.at(pointCreated); err != nil {
+		closeConn(p.created.Conn)
+		return err
+	}
 	p.keeper, err = snapshot.OpenKeeper(ctx, p.ordinary, p.created.Snapshot)
 	if err != nil {
+		closeConn(p.created.Conn)
+		return err
+	}
+	if err := p.moveOn(ctx); err != nil {
 		closeConn(p.created.Conn)
 		return err
 	}
@@ -267,7 +283,13 @@ func (p *pipeline) take(ctx context.Context) error {
 	if err := p.stream.Load().Hold(ctx, p.takeOver); err != nil {
 		return err
 	}
+	if err := p.at(pointHeld); err != nil {
+		return err
+	}
 	if err := p.fence(ctx); err != nil {
+		return err
+	}
+	if err := p.at(pointFenced); err != nil {
 		return err
 	}
 	stored, found := p.pub.Load().Stored()

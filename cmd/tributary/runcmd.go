@@ -27,6 +27,25 @@ type runOptions struct {
 	// Stop is closed by the first signal: finish the window, confirm, return nil. The second cancels the
 	// context.
 	Stop <-chan struct{}
+
+	// crash, if set, is called at the points between the making of a slot and the first stored position; its
+	// error is a crash there.
+	crash func(point string) error
+}
+
+// The points at which a crash must lose nothing.
+const (
+	pointCreated = "created" // the slot is there, its snapshot is nobody's yet
+	pointHeld    = "held"    // the slot is held, and its snapshot kept
+	pointFenced  = "fenced"  // nobody else publishes; no position is stored
+)
+
+// at is where a test may have the run crash.
+func (o runOptions) at(point string) error {
+	if o.crash == nil {
+		return nil
+	}
+	return o.crash(point)
 }
 
 // metrics are those of the packages, registered once for all attempts. The zero value counts nothing.

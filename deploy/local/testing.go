@@ -19,6 +19,7 @@ const (
 	envPostgres = "TRIBUTARY_TEST_POSTGRES" // URLs of superusers, separated by spaces
 	envKafka    = "TRIBUTARY_TEST_KAFKA"    // bootstrap address
 	envRegistry = "TRIBUTARY_TEST_REGISTRY" // URL
+	envConnect  = "TRIBUTARY_TEST_CONNECT"  // URL of a Kafka Connect worker with Debezium
 	envRequired = "TRIBUTARY_TEST_REQUIRED" // not empty: a test without its server fails
 )
 
@@ -79,6 +80,13 @@ func RealKafka(t testing.TB) string {
 func RealRegistry(t testing.TB) string {
 	t.Helper()
 	return real(t, envRegistry)
+}
+
+// RealConnect returns the URL in TRIBUTARY_TEST_CONNECT: a Kafka Connect worker with Debezium's PostgreSQL
+// connector, on the broker of RealKafka.
+func RealConnect(t testing.TB) string {
+	t.Helper()
+	return real(t, envConnect)
 }
 
 // real returns the value of a variable, or ends the test.
