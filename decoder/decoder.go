@@ -15,8 +15,6 @@ type DecoderOptions struct {
 	// dropped. It is asked at every Relation message, since constraints, defaults and comments may have
 	// changed where the shape did not; for an equal answer it should return the same pointer. Required.
 	Describe func(Shape) (*schema.Relation, error)
-	// LastCommit is the LastCommit of the first transaction, known from a stored position; 0 is unknown.
-	LastCommit LSN
 	// KeepEmpty keeps transactions in which nothing captured changed, as transactions without Changes;
 	// by default nothing is left of them but their Confirm.
 	KeepEmpty bool
@@ -52,10 +50,9 @@ type Decoder struct {
 // NewDecoder returns a Decoder at the start of a session.
 func NewDecoder(o DecoderOptions) *Decoder {
 	return &Decoder{
-		options:    o,
-		lastCommit: o.LastCommit,
-		relations:  make(map[uint32]*entry),
-		types:      make(map[uint32]typeName),
+		options:   o,
+		relations: make(map[uint32]*entry),
+		types:     make(map[uint32]typeName),
 	}
 }
 
@@ -385,5 +382,5 @@ func (d *Decoder) Ordinal() uint64 {
 	return d.ordinal
 }
 
-// LastCommit returns the End of the last transaction decoded, or what the options said.
+// LastCommit returns the End of the last transaction decoded, or what SetResume said.
 func (d *Decoder) LastCommit() LSN { return d.lastCommit }

@@ -160,7 +160,8 @@ func TestEmptyTransactions(t *testing.T) {
 		{"kept", true, "0/10 first last 0/20; 0/30 first last 0/40 c1; 0/50 first last 0/60; confirm 0/60"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSession(t, DecoderOptions{KeepEmpty: test.keep, LastCommit: 0x8})
+			s := newSession(t, DecoderOptions{KeepEmpty: test.keep})
+			s.SetResume(0, 0x8)
 			s.decode(relationT, relationHidden, beginMessage(0x10), commitMessage(0x10, 0x20))
 			s.decode(beginMessage(0x30), insertT, commitMessage(0x30, 0x40))
 			s.decode(beginMessage(0x50), insertHidden, commitMessage(0x50, 0x60))

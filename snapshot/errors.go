@@ -19,6 +19,7 @@ const (
 	codeUndefinedTable  = "42P01"
 	codeUndefinedColumn = "42703"
 	codeUndefinedObject = "42704"
+	codeSnapshotTooOld  = "72000"
 	codeInvalidSnapshot = "22023" // SET TRANSACTION SNAPSHOT of one that nobody holds any more
 )
 
@@ -124,9 +125,16 @@ func isLost(err error) bool {
 // not the reason to take another one; the classes are those of errcodes.txt.
 func refusal(doing string, refused *pgconn.PgError) error {
 	e := &Error{Doing: doing, Code: refused.Code, Message: refused.Message}
+	if strings.HasPrefix(refused.Code, "22") && refused.Code != codeInvalidSnapshot {
+		// The server's words on data quote the value, which no error of ours may show.
+		e.Message = "a value does not fit"
+		e.Advice = "look at the filter, the WHERE or the expression that reads it"
+	}
 	switch class := refused.Code[:min(2, len(refused.Code))]; {
 	case class == "57" || class == "53" || class == "08" || class == "40" || class == "58":
 		// Shutdown, cancel, resources, connection, conflict with recovery, I/O.
+		return &LostError{Doing: doing, Cause: e}
+	case refused.Code == codeSnapshotTooOld:
 		return &LostError{Doing: doing, Cause: e}
 	case refused.Code == codeInvalidSnapshot, refused.Code == codeUndefinedObject &&
 		strings.Contains(refused.Message, "snapshot"):
