@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // BenchmarkDrain reads a backlog of a million narrow rows in transactions of a thousand, decodes and
 // discards them.
 func BenchmarkDrain(b *testing.B) {
 	const rows, perTransaction = 1_000_000, 1000
-	for _, u := range serverURLs(b) {
+	for _, u := range local.Servers(b) {
 		admin := dial(b, ConnectOptions{URL: u})
 		version := ServerVersion(admin)
 		b.Run(fmt.Sprintf("Postgres%d", version/10000), func(b *testing.B) {

@@ -5,37 +5,26 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tributary-cdc/tributary/deploy/local"
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-const serversVariable = "TRIBUTARY_TEST_POSTGRES"
-
-// onServers runs f in a database of its own on each server that the environment names: superuser URLs with
-// a space between. The database and its slots are dropped again.
+// onServers runs f in a database of its own on each server that the environment names, or the embedded one. The database
+// and its slots are dropped again.
 func onServers(t *testing.T, f func(t *testing.T, db *database)) {
 	t.Helper()
-	for _, u := range serverURLs(t) {
+	for _, u := range local.Servers(t) {
 		admin := dial(t, ConnectOptions{URL: u})
 		version := ServerVersion(admin)
 		t.Run(fmt.Sprintf("Postgres%d", version/10000), func(t *testing.T) {
 			f(t, newDatabase(t, u, admin, version))
 		})
 	}
-}
-
-func serverURLs(t testing.TB) []string {
-	t.Helper()
-	urls := strings.Fields(os.Getenv(serversVariable))
-	if len(urls) == 0 {
-		t.Skipf("%s is not set", serversVariable)
-	}
-	return urls
 }
 
 // databases makes the names of databases unique in this process.

@@ -3,21 +3,17 @@ package snapshot
 import (
 	"context"
 	"io"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // benchRows is the size of the table that benchmarks read: 6 columns, some 70 bytes of text a row.
 const benchRows = 500_000
 
 func benchDatabase(b *testing.B) *database {
-	servers := strings.Fields(os.Getenv(serversVariable))
-	if len(servers) == 0 {
-		b.Skipf("%s names no server", serversVariable)
-	}
+	servers := local.Servers(b)
 	db := newDatabase(b, servers[len(servers)-1])
 	db.exec("CREATE TABLE t (id bigint PRIMARY KEY, a int, b text, c timestamptz, d numeric(12,2), e bool)",
 		"INSERT INTO t SELECT g, g % 1000, 'name ' || g, '2024-01-01'::timestamptz + g * interval '1 s', g / "+

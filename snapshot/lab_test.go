@@ -12,11 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/deploy/local"
 	"github.com/tributary-cdc/tributary/schema"
 )
-
-// serversVariable names real servers with wal_level=logical, by URLs of a superuser with spaces between them.
-const serversVariable = "TRIBUTARY_TEST_POSTGRES"
 
 // database is a database of its own on a real server.
 type database struct {
@@ -26,14 +24,10 @@ type database struct {
 
 // onServers runs test against a fresh database on every server.
 func onServers(t *testing.T, test func(t *testing.T, db *database)) {
-	servers := strings.Fields(os.Getenv(serversVariable))
-	if len(servers) == 0 {
-		t.Skipf("%s names no server", serversVariable)
-	}
-	for _, server := range servers {
+	for _, server := range local.Servers(t) {
 		u, err := url.Parse(server)
 		if err != nil {
-			t.Fatal("parse a URL of", serversVariable)
+			t.Fatal("parse a URL of a server")
 		}
 		t.Run(u.Host, func(t *testing.T) { test(t, newDatabase(t, server)) })
 	}
@@ -54,13 +48,13 @@ func newDatabase(t testing.TB, server string) *database {
 
 func (d *database) options() decoder.ConnectOptions { return decoder.ConnectOptions{URL: d.url} }
 
-// as returns the connect function of another role.
+// as returns the connect function of another role, whose password is that of the embedded server's owner.
 func (d *database) as(role string) ConnectFunc {
 	u, err := url.Parse(d.url)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	u.User = url.User(role)
+	u.User = url.UserPassword(role, "postgres")
 	return func(ctx context.Context) (*pgconn.PgConn, error) {
 		return decoder.Connect(ctx, decoder.ConnectOptions{URL: u.String()})
 	}
