@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # The race detector needs cgo, and cgo a C compiler.
 RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 LINT    := bin/golangci-lint-v2.15.0
-LAB     := TRIBUTARY_TEST_POSTGRES TRIBUTARY_TEST_KAFKA TRIBUTARY_TEST_REGISTRY
+LAB     := TRIBUTARY_TEST_POSTGRES TRIBUTARY_TEST_KAFKA TRIBUTARY_TEST_REGISTRY TRIBUTARY_TEST_CONNECT
 export CGO_ENABLED := $(if $(RACE),1,0)
 
 .PHONY: help build test test-real lint demo drill bench fuzz clean
@@ -18,11 +18,12 @@ build: ## write bin/tributary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
 
 test: ## all tests that need nothing but Go (Postgres comes from Maven Central, once)
-	$(GO) test $(RACE) -timeout 10m -skip '^TestReal' ./...
+	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 10m -skip '^TestReal' ./...
 
-test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA and _REGISTRY
+test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY and _CONNECT
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
 	$(GO) test $(RACE) -timeout 20m -count=1 -p 1 -run '^TestReal' ./...
+	[ -z "$$TRIBUTARY_TEST_POSTGRES" ] || $(GO) test $(RACE) -timeout 20m -count=1 -p 1 ./decoder ./snapshot
 
 lint: $(LINT) ## formatting, static analysis, the house rules, go.mod
 	$(LINT) fmt --diff

@@ -107,8 +107,8 @@ func spanCount(s Source, workers, resumeRows int) int {
 const versionTIDRange = 14_00_00
 
 // plan decides how the unit is read, unless the server must be asked where to split it: then it returns
-// false.
-// stored says that the rows of a small table are to come in the order in which they are stored, as Debezium reads all.
+// false. stored says that the rows of a small table are to come in the order in which they are stored, as
+// Debezium reads all.
 func (u *unit) plan(workers, resumeRows, version int, stored bool) bool {
 	count := spanCount(u.source, workers, resumeRows)
 	small := u.source.estimate() <= float64(resumeRows)

@@ -13,8 +13,8 @@ import (
 	"github.com/tributary-cdc/tributary/snapshot"
 )
 
-// checkDebezium says what would differ once tributary stands in a connector's place: properties, position, and the
-// schema of each table against the ones that are registered.
+// checkDebezium says what would differ once tributary stands in a connector's place: properties, position,
+// and the schema of each table against the ones that are registered.
 func checkDebezium(ctx context.Context, c Config, f *findings) {
 	counts := map[verdict]int{}
 	for _, r := range c.rulings {
@@ -47,7 +47,8 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 		return // the source's part tells an error
 	}
 	if c.Takeover.ConnectOffsets == "" {
-		text, fix := "run reads all rows again if it has stored no position, since nothing says what of the slot's "+
+		text,
+			fix := "run reads all rows again if it has stored no position, since nothing says what of the slot's "+
 			"changes Debezium has published", "tributary check --connect-offsets connect-offsets --name "+
 			textOr(c.Takeover.Connector, "CONNECTOR")
 		if c.Snapshot.WithoutPosition == "stop" {
@@ -64,12 +65,15 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 	offset, err := readOffset(ctx, opts, c.Takeover, c.Topic.Prefix)
 	switch {
 	case err != nil:
-		f.fail("position", err.Error(), "kafka-topics.sh --list   # offset.storage.topic of the Connect worker")
+		f.fail("position", err.Error(),
+			"kafka-topics.sh --list   # offset.storage.topic of the Connect worker")
 	case !offset.found:
 		f.warn("position", fmt.Sprintf("connector %s has no offset under server %s: run takes a snapshot",
-			c.Takeover.Connector, c.Topic.Prefix), "curl CONNECT/connectors   # --name takes the connector's name")
+			c.Takeover.Connector, c.Topic.Prefix),
+			"curl CONNECT/connectors   # --name takes the connector's name")
 	case !offset.finished():
-		f.warn("position", fmt.Sprintf("connector %s has %s: run takes a snapshot", c.Takeover.Connector, offset), "")
+		f.warn("position", fmt.Sprintf("connector %s has %s: run takes a snapshot", c.Takeover.Connector,
+			offset), "")
 	default:
 		from, taken := offset.start(slot.Confirmed)
 		text := fmt.Sprintf("connector %s has %s: run goes on from %s", c.Takeover.Connector, offset, from)
@@ -80,7 +84,8 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 	}
 }
 
-// checkSchemas compiles every captured table as the stream will have it and asks whether that schema is registered.
+// checkSchemas compiles every captured table as the stream will have it and asks whether that schema is
+// registered.
 func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings) error {
 	if !c.NeedsRegistry() {
 		return nil
@@ -133,17 +138,21 @@ func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *finding
 	return nil
 }
 
-// streamedRelation is a table's relation as the stream describes it: Debezium's snapshot has generated columns too.
-func streamedRelation(ctx context.Context, catalog *snapshot.Catalog, oid uint32) (*schema.Relation, error) {
+// streamedRelation is a table's relation as the stream describes it: Debezium's snapshot has generated
+// columns too.
+func streamedRelation(ctx context.Context, catalog *snapshot.Catalog, oid uint32) (*schema.Relation,
+	error) {
 	relation, err := catalog.Relation(ctx, oid)
 	if err != nil {
 		return nil, err
 	}
-	shape := decoder.Shape{OID: oid, Namespace: relation.Namespace, Name: relation.Name, Identity: relation.Identity}
+	shape := decoder.Shape{OID: oid, Namespace: relation.Namespace, Name: relation.Name,
+		Identity: relation.Identity}
 	for _, column := range relation.Columns {
 		if !column.Generated {
-			shape.Columns = append(shape.Columns, decoder.ShapeColumn{Name: column.Name, TypeOID: column.Type.OID,
-				TypMod: column.TypMod, Key: column.InIdentity})
+			shape.Columns = append(shape.Columns, decoder.ShapeColumn{Name: column.Name,
+				TypeOID: column.Type.OID,
+				TypMod:  column.TypMod, Key: column.InIdentity})
 		}
 	}
 	return catalog.Describe(ctx, shape)

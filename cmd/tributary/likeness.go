@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// moveOn assigns a transaction id where Debezium's snapshot does: its commit is written to the log behind the slot's
-// consistent point. Without it an idle server's first change would begin at that very point, and have the LSN that the
-// snapshot's rows have, by which consumers tell what came first. A standby cannot assign any, and need not: its log
-// goes on by itself.
+// moveOn assigns a transaction id where Debezium's snapshot does: its commit is written to the log behind
+// the slot's consistent point. Without it an idle server's first change would begin at that very point, and
+// have the LSN that the snapshot's rows have, by which consumers tell what came first. A standby cannot
+// assign any, and need not: its log goes on by itself.
 func (p *pipeline) moveOn(ctx context.Context) error {
 	if !p.debezium() {
 		return nil

@@ -38,7 +38,8 @@ func offsetKey(connector, prefix string) ([]byte, error) {
 }
 
 // readOffset reads what a connector has stored in the topic of Connect's offsets.
-func readOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix string) (*connectorOffset, error) {
+func readOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix string) (*connectorOffset,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, offsetTimeout)
 	defer cancel()
 	where := fmt.Sprintf("read the offset of connector %s in topic %s", c.Connector, c.ConnectOffsets)
@@ -153,8 +154,8 @@ func parseOffset(text []byte) (*connectorOffset, error) {
 	return o, nil
 }
 
-// writeOffset stores an offset of a stream that is whole up to resume. As the end of a transaction Debezium goes on
-// with whatever begins there, its own record of the same LSN included.
+// writeOffset stores an offset of a stream that is whole up to resume. As the end of a transaction Debezium
+// goes on with whatever begins there, its own record of the same LSN included.
 func writeOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix string, partition int32,
 	resume decoder.LSN, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, offsetTimeout)

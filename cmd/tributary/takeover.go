@@ -19,15 +19,15 @@ const (
 	debeziumCommit = "COMMIT"
 )
 
-// connectorOffset is what a Debezium connector has stored with Connect. It travels on records, and Connect stores
-// it once the record and all before it are acknowledged: everything up to it is published.
+// connectorOffset is what a Debezium connector has stored with Connect. It travels on records, and Connect
+// stores it once the record and all before it are acknowledged: everything up to it is published.
 type connectorOffset struct {
 	// LSN and Message are the last record's: its change's position and kind. XID is its transaction.
 	LSN     decoder.LSN
 	XID     uint32
 	Message string
-	// Commit is the end of the last transaction that was over before the record, 0 when there was none since the
-	// snapshot. What ends there or before is published whole.
+	// Commit is the end of the last transaction that was over before the record, 0 when there was none
+	// since the snapshot. What ends there or before is published whole.
 	Commit decoder.LSN
 	// Snapshot is true while the last record is a snapshot's, Done when that snapshot has finished.
 	Snapshot, Done bool
@@ -56,12 +56,14 @@ func (o *connectorOffset) String() string {
 	return fmt.Sprintf("last event at %s, last commit at %s", o.LSN, o.Commit)
 }
 
-// start is where the stream goes on from a slot that has confirmed so much, and what of it is published already.
+// start is where the stream goes on from a slot that has confirmed so much, and what of it is published
+// already.
 //
-// Debezium confirms to the slot what its records say of finished transactions, so the slot is never ahead of what
-// is published, and whatever ends at or before the later of the two is. Behind it stands the transaction of the
-// last record: its changes up to that record are published too. That record's own LSN proves the first change that
-// has it, and no further one: rows of one COPY share an LSN, and Debezium's offset does not tell them apart.
+// Debezium confirms to the slot what its records say of finished transactions, so the slot is never ahead
+// of what is published, and whatever ends at or before the later of the two is. Behind it stands the
+// transaction of the last record: its changes up to that record are published too. That record's own LSN
+// proves the first change that has it, and no further one: rows of one COPY share an LSN, and Debezium's
+// offset does not tell them apart.
 func (o *connectorOffset) start(confirmed decoder.LSN) (decoder.LSN, *publisher.Taken) {
 	from := max(confirmed, o.Commit)
 	taken := &publisher.Taken{LSN: o.LSN, LastCommit: o.Commit}
@@ -76,7 +78,8 @@ func (o *connectorOffset) start(confirmed decoder.LSN) (decoder.LSN, *publisher.
 	return from, taken
 }
 
-// takeOver reads what a Debezium connector has stored where tributary has nothing newer, and goes on from there.
+// takeOver reads what a Debezium connector has stored where tributary has nothing newer, and goes on from
+// there.
 func (p *pipeline) takeOver(ctx context.Context) error {
 	if p.Config.Takeover.ConnectOffsets == "" || p.created != nil {
 		return nil
@@ -102,20 +105,22 @@ func (p *pipeline) takeOver(ctx context.Context) error {
 	if p.slot.Confirmed > max(offset.LSN, offset.Commit) {
 		// A crash of the worker leaves this too: it confirms first what it stores with its next flush.
 		p.Log.Warn("slot confirms more than the connector has stored: the changes between are published, unless "+
-			"the slot was made anew or moved by hand", "stored", offset.String(), "confirmed", p.slot.Confirmed)
+			"the slot was made anew or moved by hand", "stored", offset.String(), "confirmed",
+			p.slot.Confirmed)
 	}
 	if offset.Incremental {
 		p.Log.Warn("the connector was in an incremental snapshot, which is not continued: ask for it again")
 	}
 	p.options.Start, p.options.Taken = offset.start(p.slot.Confirmed)
 	p.options.Renew = stored != nil
-	p.Log.Info("taking over from Debezium", "connector", p.Config.Takeover.Connector, "offset", offset.String(),
+	p.Log.Info("taking over from Debezium", "connector", p.Config.Takeover.Connector, "offset",
+		offset.String(),
 		"confirmed", p.slot.Confirmed, "lsn", p.options.Start)
 	return nil
 }
 
-// newer says that the connector has published after the stored position was. Its offset as it was taken over, or as
-// giveBack wrote it, is not newer.
+// newer says that the connector has published after the stored position was. Its offset as it was taken
+// over, or as giveBack wrote it, is not newer.
 func (o *connectorOffset) newer(stored *publisher.Stored) bool {
 	if stored == nil {
 		return true
@@ -132,8 +137,8 @@ func (p *pipeline) lostSlot(ctx context.Context) error {
 	if err != nil || !offset.finished() {
 		return err
 	}
-	return needsPerson{fmt.Errorf("slot %s is gone, and connector %s has %s: changes that committed since may be "+
-		"lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
+	return needsPerson{fmt.Errorf("slot %s is gone, and connector %s has %s: changes that committed since may "+
+		"be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
 		p.Config.Source.Slot, p.Config.Takeover.Connector, offset)}
 }
 
@@ -154,9 +159,9 @@ func (p *pipeline) withoutPosition() error {
 		p.Config.Source.Slot, text)}
 }
 
-// giveBack stores where tributary has stopped as the connector's offset: without it Debezium would compare the slot
-// with its old one, and refuse. It is called when everything that was read is confirmed, and does nothing while a
-// snapshot, or a transaction that the connector began, is not behind.
+// giveBack stores where tributary has stopped as the connector's offset: without it Debezium would compare
+// the slot with its old one, and refuse. It is called when everything that was read is confirmed, and does
+// nothing while a snapshot, or a transaction that the connector began, is not behind.
 func (p *pipeline) giveBack(ctx context.Context) error {
 	if p.Config.Takeover.ConnectOffsets == "" {
 		return nil
@@ -176,11 +181,13 @@ func (p *pipeline) giveBack(ctx context.Context) error {
 	if p.offset != nil && p.offset.found {
 		partition = p.offset.partition
 	}
-	err = writeOffset(ctx, p.options.Client, p.Config.Takeover, p.Config.Topic.Prefix, partition, last.Resume,
+	err = writeOffset(ctx, p.options.Client, p.Config.Takeover, p.Config.Topic.Prefix, partition,
+		last.Resume,
 		time.Now())
 	if err != nil {
 		// Nothing of the data depends on it; Debezium itself says what it misses.
-		p.Log.Warn("position not stored as the connector's offset: Debezium cannot go on from here", "err", err)
+		p.Log.Warn("position not stored as the connector's offset: Debezium cannot go on from here",
+			"err", err)
 		return nil
 	}
 	p.Log.Info("position stored as the connector's offset", "connector", p.Config.Takeover.Connector, "lsn",
