@@ -18,7 +18,8 @@ func (s *Stream) ready(now time.Time) bool {
 	case s.batch.Empty():
 		return false
 	case len(s.batch.Transactions) == 0:
-		return s.batch.Confirm > s.lastConfirm
+		// The same position once more, when it was handed over before anybody knew of the hurry.
+		return s.batch.Confirm > s.lastConfirm || s.batch.Urgent && s.batch.Confirm > s.urged
 	}
 	return !s.decoder.InTransaction() || now.Sub(s.batchSince) >= partialWait
 }
@@ -29,10 +30,10 @@ func (s *Stream) offer(out chan<- *Batch, now time.Time) {
 	if !s.ready(now) {
 		return
 	}
-	confirm := s.batch.Confirm
+	confirm, urgent := s.batch.Confirm, s.batch.Urgent
 	select {
 	case out <- s.batch:
-		s.delivered(confirm)
+		s.delivered(confirm, urgent)
 	default:
 		if s.blocked.IsZero() && len(s.batch.Transactions) > 0 {
 			s.blocked = now
@@ -45,11 +46,11 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 	if s.batch.Empty() {
 		return nil
 	}
-	confirm := s.batch.Confirm
+	confirm, urgent := s.batch.Confirm, s.batch.Urgent
 	// Once sent, the batch is no longer ours to read: Confirm was noted before.
 	select {
 	case out <- s.batch:
-		s.delivered(confirm)
+		s.delivered(confirm, urgent)
 		return nil
 	default:
 	}
@@ -61,7 +62,7 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 	for {
 		select {
 		case out <- s.batch:
-			s.delivered(confirm)
+			s.delivered(confirm, urgent)
 			return nil
 		case now := <-tick.C:
 			if err := s.serve(now); err != nil {
@@ -77,8 +78,11 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 
 // delivered begins the next batch: the one before, which could confirm this much, belongs to its receiver
 // now.
-func (s *Stream) delivered(confirm LSN) {
+func (s *Stream) delivered(confirm LSN, urgent bool) {
 	s.lastConfirm = max(s.lastConfirm, confirm)
+	if urgent {
+		s.urged = max(s.urged, confirm)
+	}
 	s.batch = s.o.Pool.Get()
 	s.batchSince, s.blocked = time.Time{}, time.Time{}
 }

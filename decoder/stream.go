@@ -138,6 +138,7 @@ type Stream struct {
 	batch       *Batch    // being filled; never nil
 	batchSince  time.Time // when its first message was decoded
 	lastConfirm LSN       // highest Confirm delivered
+	urged       LSN       // highest Confirm delivered as urgent
 	received    LSN
 	serverEnd   LSN
 	idleEnd     LSN       // WAL end of the last keepalive outside of a transaction: all before it has come

@@ -345,3 +345,25 @@ func TestStreamExpires(t *testing.T) {
 		t.Error("a server without a timeout never gives the slot away")
 	}
 }
+
+// TestUrgentIsSaidOnce hands a keepalive's position over once more, and only once, when the server turns out to
+// be in a hurry: the publisher may have put it off.
+func TestUrgentIsSaidOnce(t *testing.T) {
+	pool := NewPool(PoolOptions{})
+	s := &Stream{o: StreamOptions{Pool: pool}, decoder: NewDecoder(DecoderOptions{}), batch: pool.Get()}
+	out := make(chan *Batch, 10)
+	for i, test := range []struct {
+		urgent, want bool
+	}{{false, true}, {false, false}, {true, true}, {true, false}, {false, false}} {
+		s.batch.Confirm, s.batch.Urgent = 700, test.urgent
+		s.offer(out, time.Now())
+		if got := len(out) == 1; got != test.want {
+			t.Errorf("keepalive %d: want it handed over: %t, got %t", i+1, test.want, got)
+		}
+		for len(out) > 0 {
+			if b := <-out; b.Urgent != test.urgent || b.Confirm != 700 {
+				t.Errorf("keepalive %d: got %s, urgent %t", i+1, b.Confirm, b.Urgent)
+			}
+		}
+	}
+}
