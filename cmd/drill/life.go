@@ -24,7 +24,7 @@ const (
 	// peakLimit is what an instance's resident memory may come to, in MiB.
 	peakLimit = 256
 	// patience is how long a pipeline may need to catch up when all is well again.
-	patience = 3 * time.Minute
+	patience = 5 * time.Minute
 	// prior is how many rows each table has before the snapshot.
 	prior = 40
 )
@@ -161,10 +161,13 @@ log: {format: text}
 		l.links.at("registry"), path, l.prefix, l.s.delivery)
 }
 
-// close ends everything; logs stay.
+// close ends everything and removes the topics; logs stay.
 func (l *life) close(ctx context.Context) {
 	if l.fleet != nil {
 		l.fleet.kill(ctx)
+	}
+	if l.log != nil {
+		l.log.remove(ctx)
 	}
 	for i := len(l.closers) - 1; i >= 0; i-- {
 		l.closers[i]()

@@ -106,7 +106,7 @@ func (r *reader) poll(ctx context.Context, d time.Duration) error {
 		if record.Attrs.IsControl() {
 			return
 		}
-		if err := r.take(ctx, record); err != nil {
+		if err := r.take(ctx, record); err != nil && len(errs) < 5 {
 			errs = append(errs, fmt.Errorf("%s/%d offset %d: %w", record.Topic, record.Partition, record.Offset, err))
 		}
 	})
@@ -146,6 +146,18 @@ func (r *reader) drain(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// remove deletes what a pipeline wrote: a broker that is killed looks through all that it has when it starts.
+func (r *reader) remove(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	names := []string{r.prefix + ".ledger", r.prefix + ".message"}
+	for topic := range r.next {
+		names = append(names, topic)
+	}
+	// What is left when this fails disturbs nobody.
+	_, _ = kadm.NewClient(r.client).DeleteTopics(ctx, names...)
 }
 
 // has says whether a key of a table has come.

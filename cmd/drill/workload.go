@@ -150,7 +150,7 @@ func (w *writer) run(ctx context.Context) {
 			closeSession(w.conn)
 			w.conn = nil
 		}
-		pause(ctx, time.Duration(w.r.IntN(30))*time.Millisecond)
+		pause(ctx, time.Duration(w.r.IntN(200))*time.Millisecond)
 	}
 }
 
