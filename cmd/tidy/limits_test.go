@@ -18,6 +18,7 @@ var (
 // goStatements is how many goroutines each package starts: go statements, and calls of a Go method with a
 // function. Packages that are not listed start none. The number is exact, so that one more is a decision.
 var goStatements = map[string]limit{
+	"cmd/drill":     {10, "writers, links, and the waits for processes"},
 	"cmd/demo":      {2, "the burst's writer, and the wait for the pipeline's process"},
 	"cmd/tributary": {5, "source, publisher, the status server and what runs beside it"},
 	"snapshot":      {1, "workers, which end together"},
@@ -102,6 +103,14 @@ var imports = map[string]map[string]string{
 		"github.com/twmb/avro":      "decoding with a library that tributary does not encode with",
 		"golang.org/x/term":         "is this a terminal",
 	},
+	"cmd/drill": {
+		module + "deploy/local":           "Postgres, and what is not real",
+		"github.com/Shopify/toxiproxy/v2": "links that fail",
+		"github.com/rs/zerolog":           "silences toxiproxy",
+		"github.com/jackc/pgx/v5/pgconn":  "the workload's sessions, and the journal",
+		"github.com/twmb/franz-go/pkg/":   "a reader of its own, and brokers under another address",
+		"github.com/twmb/avro":            "decoding with a library that tributary does not encode with",
+	},
 	"cmd/tidy": {},
 	"deploy/local": {
 		"github.com/fergusstrange/embedded-postgres": "Postgres from Maven Central",
@@ -120,6 +129,7 @@ var oneFile = map[string]string{
 // dependencies are the modules that this one names itself, each with its reason. Another one needs a
 // sentence here.
 var dependencies = map[string]string{
+	"github.com/Shopify/toxiproxy/v2":            "drill: links that are cut, late and slow",
 	"github.com/fergusstrange/embedded-postgres": "tests and demo: a Postgres server without an installation",
 	"github.com/goccy/go-yaml":                   "configuration, with errors that show line and column",
 	"github.com/hamba/avro/v2":                   "schema parsing and compatibility",
@@ -127,6 +137,7 @@ var dependencies = map[string]string{
 	"github.com/jackc/pgx/v5":                    "Postgres connections and catalog queries",
 	"github.com/prometheus/client_golang":        "metrics",
 	"github.com/riferrei/srclient":               "the schema registry's client",
+	"github.com/rs/zerolog":                      "drill: silences toxiproxy, which takes no other logger",
 	"github.com/spf13/cobra":                     "commands",
 	"github.com/spf13/pflag":                     "flags of cobra's, visited for the configuration",
 	"github.com/twmb/avro":                       "verify and tests: an Avro decoder that is not the encoder",
