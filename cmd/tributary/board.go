@@ -43,10 +43,12 @@ type status struct {
 	Anchor   statusAnchor  `json:"anchor"`
 	// Snapshot is null when none was begun since the start.
 	Snapshot *statusSnapshot `json:"snapshot"`
-	Kafka    statusKafka     `json:"kafka"`
-	Registry statusRegistry  `json:"registry"`
-	Tables   []statusTable   `json:"tables"`
-	Warnings []string        `json:"warnings"`
+	// Snapshots are those under way and waiting, in order.
+	Snapshots []statusJob    `json:"snapshots"`
+	Kafka     statusKafka    `json:"kafka"`
+	Registry  statusRegistry `json:"registry"`
+	Tables    []statusTable  `json:"tables"`
+	Warnings  []string       `json:"warnings"`
 }
 
 type statusError struct {
@@ -106,6 +108,7 @@ type statusLag struct {
 }
 
 type statusSnapshot struct {
+	ID            string   `json:"id"`
 	Running       bool     `json:"running"`
 	Point         string   `json:"point"`
 	Table         string   `json:"table"` // that the last rows came from
@@ -115,6 +118,14 @@ type statusSnapshot struct {
 	Estimate      *int64   `json:"estimate"` // null when a table was never analysed
 	RowsPerSecond float64  `json:"rows_per_second"`
 	ETASeconds    *float64 `json:"eta_seconds"` // null when unknown
+}
+
+type statusJob struct {
+	ID     string    `json:"id"`
+	Kind   string    `json:"kind"`   // initial, added, requested or signal
+	State  string    `json:"state"`  // running, waiting or paused
+	Tables []string  `json:"tables"` // patterns; none is all captured tables
+	Asked  time.Time `json:"asked"`
 }
 
 type statusKafka struct {
@@ -145,13 +156,16 @@ type statusTable struct {
 
 // board holds how the status is asked for. Safe for concurrent use.
 type board struct {
-	base status
+	base  status
+	token SecretSource
 
 	mu     sync.Mutex // guards what follows
 	feed   func() status
 	failed *statusError
-	since  time.Time
-	state  string
+	// control is nil while there is nobody to ask.
+	control *control
+	since   time.Time
+	state   string
 }
 
 // newBoard makes a board that says "starting".
@@ -162,14 +176,14 @@ func newBoard(c Config) *board {
 		host = "unknown" // a label for people, nothing depends on it
 	}
 	build := readBuild()
-	return &board{state: stateStarting, since: now, base: status{
+	return &board{state: stateStarting, since: now, token: c.HTTP.TokenFrom, base: status{
 		Version: statusVersion, Pipeline: c.Pipeline, State: stateStarting,
 		Program: statusProgram{build.Version, build.Revision, build.Go, host, now},
 		Source: statusSource{
 			Address: sourceAddress(c.Source.URL), Database: sourceDatabase(c.Source.URL),
 			Slot: c.Source.Slot, Publication: c.Source.Publication,
 		},
-		Kafka: statusKafka{Delivery: c.Delivery}, Tables: []statusTable{}, Warnings: []string{},
+		Kafka: statusKafka{Delivery: c.Delivery}, Snapshots: []statusJob{}, Tables: []statusTable{}, Warnings: []string{},
 	}}
 }
 

@@ -344,6 +344,7 @@ func checkEach(c Config, tables []snapshot.Table, role string, f *findings) []st
 				fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (COLUMN);", sqlName(quoted)))
 		}
 	}
+	checkHolds(c, tables, f)
 	f.ok("tables", fmt.Sprintf("%s captured", count(len(tables), "table")))
 	if !c.Skips('t') && c.Topic.Partitions > 1 {
 		f.warn("truncate", fmt.Sprintf("a truncate's record has no key, so among %d partitions it has no order "+
@@ -351,6 +352,29 @@ func checkEach(c Config, tables []snapshot.Table, role string, f *findings) []st
 			c.Topic.Partitions), "topic: {partitions: 1}   # or skipped_operations: [t]")
 	}
 	return topics
+}
+
+// holdRate is how many rows a second are taken to be read when a hold's length is estimated.
+const holdRate = 200_000
+
+// checkHolds names the tables that a later snapshot reads in one hold of the stream, since no key orders their rows,
+// where that takes longer than a hold may.
+func checkHolds(c Config, tables []snapshot.Table, f *findings) {
+	for _, t := range tables {
+		if t.Resumable() {
+			continue
+		}
+		rows := t.EstimatedRows()
+		held := time.Duration(rows / holdRate * float64(time.Second)).Round(time.Second)
+		switch {
+		case rows < 0:
+			f.warn(t.String(), "has no unique key to read by: a later snapshot holds the stream until it has read the "+
+				"whole table; how long is unknown", "ANALYZE "+t.String()+";")
+		case held > c.Snapshot.Pause:
+			f.warn(t.String(), fmt.Sprintf("has no unique key to read by: a later snapshot holds the stream for about "+
+				"%s, until it has read the whole table", held), "ALTER TABLE ... ADD PRIMARY KEY ...;")
+		}
+	}
 }
 
 // mergedByRoute says whether a route with a constant name sends tables to one topic on purpose.

@@ -116,6 +116,8 @@ type SnapshotConfig struct {
 	Pause time.Duration `yaml:"pause"`
 	// Read only these of the captured tables; all when empty.
 	Tables []Pattern `yaml:"tables"`
+	// A captured table, as schema.table, into which Debezium's signals are inserted: snapshots while streaming.
+	SignalTable string `yaml:"signal_table"`
 	// A slot that is there while no position is stored: read the rows again, or exit 4.
 	WithoutPosition string `yaml:"without_position" in:"snapshot,stop"`
 }
@@ -328,6 +330,9 @@ type HeartbeatConfig struct {
 type HTTPConfig struct {
 	// Where /livez, /readyz, /startupz, /metrics and /api/v1/status are served; empty serves nothing.
 	Listen string `yaml:"listen"`
+	// Where the token is read that requests to change something must bear, at each of them: file:PATH or
+	// env:NAME. Without it none is taken.
+	TokenFrom SecretSource `yaml:"token_from"`
 }
 
 // LogConfig is the log.

@@ -22,7 +22,9 @@ const (
 	noSnapshot = "describes how Debezium reads tables; tributary reads every table at the slot's own snapshot"
 	noQueue    = "Debezium's queue; tributary bounds its memory by bytes: kafka.window_bytes, " +
 		"kafka.window_records"
-	noSignals    = "tributary takes no signals: ad-hoc snapshots are a command of their own"
+	noSignals = "tributary takes signals from signal.data.collection alone (channel source), and snapshots by " +
+		"`tributary snapshot`"
+	noChunks     = "rows are read in key order for as long as snapshot.pause allows at a time"
 	noJava       = "names a Java class, which tributary cannot load"
 	noJMX        = "JMX; tributary serves /metrics on http.listen"
 	noLineage    = "OpenLineage events are not sent; /api/v1/status says what flows"
@@ -176,9 +178,9 @@ var snapshotRules = []rule{
 	{name: "snapshot.delay.ms", verdict: ignored, text: "there are no rebalances to wait for"},
 	{name: "streaming.delay.ms", verdict: ignored, text: "the end of a snapshot is stored with its rows"},
 	{name: "internal.snapshot.scan.all.columns.force", verdict: ignored, text: noSnapshot},
-	{name: "incremental.snapshot.*", verdict: ignored, text: noSignals},
-	{name: "signal.data.collection", verdict: ignored, text: noSignals +
-		"; the table is captured when table.include.list names it"},
+	{name: "incremental.snapshot.chunk.size", verdict: ignored, text: noChunks},
+	{name: "incremental.snapshot.*", verdict: ignored, text: noChunks},
+	{name: "signal.data.collection", verdict: mapped, key: "snapshot.signal_table"},
 	{name: "signal.enabled.channels", verdict: refused, fine: []string{"source", ""}, text: noSignals},
 	{name: "signal.poll.interval.ms", verdict: ignored, text: noSignals},
 	{name: "signal.emit.failure.*", verdict: ignored, text: noSignals},

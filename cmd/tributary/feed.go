@@ -26,6 +26,9 @@ type gauges struct {
 	xminNow  int64
 	point    decoder.LSN
 	progress *snapshot.Report
+	// job is the snapshot that progress is of, before how many rows its earlier parts have sent.
+	job    string
+	before int64
 }
 
 // state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is another.
@@ -44,10 +47,24 @@ func (g *gauges) server(version int) {
 }
 
 // snapshot keeps a snapshot's report.
-func (g *gauges) snapshot(point decoder.LSN, r snapshot.Report) {
+func (g *gauges) snapshot(job string, point decoder.LSN, r snapshot.Report) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.job != job {
+		g.job, g.before = job, 0
+	}
+	r.Rows += g.before
+	if r.EstimatedRows >= 0 {
+		r.EstimatedRows += g.before
+	}
 	g.point, g.progress = point, &r
+}
+
+// settle counts the rows of a part of a snapshot that has ended.
+func (g *gauges) settle(rows int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.before += rows
 }
 
 func (g *gauges) observe(slot *decoder.Slot, xmin int64) {
@@ -152,7 +169,9 @@ func (p *pipeline) status() status {
 	}
 	if r := p.now.progress; r != nil {
 		s.Snapshot = snapshotStatus(p.now.point, *r)
+		s.Snapshot.ID = p.now.job
 	}
+	p.jobStatus(&s)
 	s.Anchor = anchorStatus(p.anchor.Status())
 	p.streamStatus(&s)
 	p.publisherStatus(&s)

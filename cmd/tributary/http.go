@@ -13,8 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// handler serves what the board and the metrics say. It only reads: there is nothing to protect against
-// writing.
+// handler serves what the board and the metrics say, and takes requests that bear the token: see controlRoutes.
 func handler(b *board, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, true, "alive") })
@@ -34,6 +33,7 @@ func handler(b *board, metrics prometheus.Gatherer) http.Handler {
 		// The one error left is that the reader went away, which is theirs to know.
 		_ = encoder.Encode(b.Status())
 	})
+	controlRoutes(mux, b)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")

@@ -2,107 +2,147 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/tributary-cdc/tributary/decoder"
 	"github.com/tributary-cdc/tributary/snapshot"
 )
 
-// The progress of snapshots that have read no row: one that is still to begin, so that a crash before its first row
-// does not pass it over, and one that is not wanted.
-var (
-	progressPending = []byte(`{"done":false}`)
-	progressSkipped = []byte(`{"done":true}`)
-)
-
-// snapshotDue says whether rows are to be read first, and what of a run before is stored. A stored position alone
-// proves nothing: its progress says whether the snapshot finished. Without due, progress is to be stored.
-func (p *pipeline) snapshotDue() (due bool, progress []byte, err error) {
-	mode := p.Config.Snapshot.Mode
-	stored, found := p.pub.Load().Stored()
-	if mode == "no_data" {
-		if found && stored.Snapshot != nil {
-			return false, nil, nil
-		}
-		return false, progressSkipped, nil
+// plan finds out which snapshots are to be taken: those that are stored as unfinished, the initial one
+// unless it has been taken, and one of the tables that came to the configuration since. A stored position
+// alone proves nothing: what is stored beside it says whether the snapshot finished. The batch stores the
+// plan before anything is read, so that no crash passes a table over.
+func (p *pipeline) plan() (*decoder.Batch, error) {
+	due, state, err := p.initialDue()
+	if err != nil {
+		return nil, err
 	}
-	if !found && p.takenOver() && mode != "always" {
-		return false, progressSkipped, nil
+	if due {
+		initial := job{ID: jobInitial, Kind: jobInitial, Tables: p.Config.Snapshot.Tables, Asked: time.Now()}
+		state.Jobs = append([]job{initial}, state.Jobs...)
 	}
-	if !found {
-		return true, nil, p.withoutPosition()
+	if err := p.planAdded(&state, due); err != nil {
+		return nil, err
 	}
-	if p.created != nil || stored.Snapshot == nil {
-		return true, nil, nil
+	p.jobs.state = state
+	p.signals = newSignals(p.Config.Snapshot.SignalTable)
+	b := new(decoder.Batch)
+	if b.Covered, err = p.covered(); err == nil {
+		b.Progress, err = p.jobs.encode()
 	}
-	done, point, err := snapshot.ProgressDone(stored.Snapshot)
-	switch {
-	case err != nil:
-		return false, nil, err
-	case done && mode != "always":
-		return false, nil, nil
-	case done, point == 0:
-		return true, nil, nil // anew, or from the beginning
-	}
-	return true, stored.Snapshot, nil
+	return b, err
 }
 
-// snapshot sends the rows of all tables at the consistent point of a slot: of the main one when this run made it, else of
-// a temporary one, once the stream has come to its point.
-func (p *pipeline) snapshot(ctx context.Context, progress []byte, out chan<- *decoder.Batch) error {
-	at := p.created
-	if at == nil {
-		if progress == nil {
-			if err := send(ctx, out, &decoder.Batch{Progress: progressPending}); err != nil {
-				return err
-			}
-		}
-		var err error
-		if at, err = p.temporary(ctx); err != nil {
-			return err
-		}
-		p.now.state(stateSnapshot, fmt.Sprintf("streaming up to %s, where the snapshot stands", at.Point))
-		if err := p.stream.Load().Until(ctx, at.Point, out); err != nil {
-			return err
+// initialDue says whether the rows of all tables are to be read from the beginning, and what is stored of
+// other snapshots.
+func (p *pipeline) initialDue() (due bool, state snapshotState, err error) {
+	mode := p.Config.Snapshot.Mode
+	stored, found := p.pub.Load().Stored()
+	if found && stored.Snapshot != nil && p.created == nil {
+		if state, err = parseSnapshotState(stored.Snapshot); err != nil {
+			return false, state, err
 		}
 	}
+	switch {
+	case mode == "no_data":
+		return false, state, nil
+	case !found && p.takenOver() && mode != "always":
+		return false, state, nil
+	case !found:
+		return true, state, p.withoutPosition()
+	case p.created != nil || stored.Snapshot == nil:
+		return true, state, nil
+	case !state.Done && len(state.Jobs) == 0:
+		return true, state, nil // it was to begin
+	}
+	waits := slices.ContainsFunc(state.Jobs, func(o job) bool { return o.Kind == jobInitial })
+	return mode == "always" && !waits, state, nil
+}
+
+// planAdded asks for a snapshot of the tables that were not captured by the run before. Debezium takes none.
+func (p *pipeline) planAdded(state *snapshotState, due bool) error {
+	stored, found := p.pub.Load().Stored()
+	if !found || stored.Covered == nil || p.created != nil || p.Config.Snapshot.Mode == "no_data" {
+		return nil
+	}
+	var known []string
+	if err := json.Unmarshal(stored.Covered, &known); err != nil {
+		return fmt.Errorf("read the stored list of tables: %w", err)
+	}
+	slices.Sort(known)
+	var added []Pattern
+	var names []string
+	for _, t := range (&job{Tables: p.Config.Snapshot.Tables}).of(p.tables) {
+		if _, old := slices.BinarySearch(known, t.String()); !old {
+			added, names = append(added, literalPattern(t.String())), append(names, t.String())
+		}
+	}
+	switch {
+	case len(added) == 0 || due && state.Jobs[0].Progress == nil:
+		return nil // a snapshot of everything has them too
+	case p.debezium():
+		p.Log.Warn("tables were added: as with Debezium their rows are read on a signal", "tables", names)
+		return nil
+	}
+	p.Log.Info("tables were added: their rows are read while the stream goes on", "tables", names)
+	for i := range state.Jobs {
+		if len(state.Jobs[i].Tables) == 0 {
+			state.Jobs[i].Without = append(state.Jobs[i].Without, names...)
+		}
+	}
+	now := time.Now()
+	state.Jobs = append(state.Jobs, job{
+		ID: jobAdded + now.UTC().Format("-20060102T150405"), Kind: jobAdded,
+		Tables: added, Asked: now,
+	})
+	return nil
+}
+
+// covered lists the captured tables: whatever is to be read of them is planned with it, or was.
+func (p *pipeline) covered() ([]byte, error) {
+	names := make([]string, len(p.tables))
+	for i, t := range p.tables {
+		names[i] = t.String()
+	}
+	slices.Sort(names)
+	text, err := json.Marshal(names)
+	if err != nil {
+		return nil, fmt.Errorf("write the list of tables: %w", err)
+	}
+	return text, nil
+}
+
+// firstSnapshot reads all rows at the consistent point of the slot that this run has made, in one go: the
+// stream, which begins there, has not begun.
+func (p *pipeline) firstSnapshot(ctx context.Context, out chan<- *decoder.Batch) error {
+	defer p.keeper.Close()
+	j, due := p.jobs.head()
+	if !due {
+		return nil
+	}
 	p.now.state(stateSnapshot, "")
-	p.Log.Info("snapshot begins", "lsn", at.Point, "tables", len(p.tables), "resumed", progress != nil)
+	p.Log.Info("snapshot begins", "lsn", p.created.Point, "tables", len(p.tables))
 	err := p.stream.Load().Hold(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(p.stopped, cancel)()
-		return snapshot.Run(ctx, p.snapshotOptions(at, progress), out)
+		return snapshot.Run(ctx, p.snapshotOptions(p.created, j), out)
 	})
-	p.keeper.Close()
-	if p.stopped.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
-		p.Log.Info("snapshot interrupted; the next run resumes it")
-		if err := p.stream.Load().Run(ctx, out); err != nil { // ends in order at once: stopped is done
-			return err
-		}
-		return decoder.ErrStopped
-	}
-	return err
+	return p.interrupted(ctx, err)
 }
 
-// temporary makes a slot for the sake of its snapshot. It vanishes with its session, once the keeper has the snapshot.
-func (p *pipeline) temporary(ctx context.Context) (*decoder.CreatedSlot, error) {
-	p.now.state(stateSnapshot, "creating a temporary slot for the snapshot")
-	var made *decoder.CreatedSlot
-	err := p.stream.Load().Hold(ctx, func(ctx context.Context) (err error) {
-		made, err = decoder.CreateSlot(ctx, decoder.CreateOptions{
-			Connect: p.connect, Temporary: true,
-			Name: temporarySlot(p.Config.Source.Slot), Progress: p.waiting,
-		})
-		if err != nil {
-			return err
-		}
-		defer closeConn(made.Conn)
-		p.keeper, err = snapshot.OpenKeeper(ctx, p.ordinary, made.Snapshot)
-		return err
-	})
-	return made, err
+// interrupted makes nothing of an error that only says that the pipeline stops: what was read is stored,
+// and the next run goes on behind it.
+func (p *pipeline) interrupted(ctx context.Context, err error) error {
+	if p.stopped.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		p.Log.Info("snapshot interrupted; the next run resumes it")
+		return nil
+	}
+	return err
 }
 
 // temporarySlot names the slot of a later snapshot: the main slot is held, so the name is free.

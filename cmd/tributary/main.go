@@ -87,7 +87,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(), p.configCommand(),
+	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
+		p.snapshotCommand(), p.configCommand(),
 		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.verifyCommand(),
 		p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ const (
 	describeTimeout = 30 * time.Second
 )
 
-// pipeline is one life of the service, from taking the slot to the end of the stream. The steps of run fill it in,
-// in the order of its fields; the goroutines of flow only read it.
+// pipeline is one life of the service, from taking the slot to the end of the stream. The steps of run fill
+// it in, in the order of its fields; the goroutines of flow only read it.
 type pipeline struct {
 	runOptions
 	connect  decoder.ConnectOptions
@@ -41,14 +42,23 @@ type pipeline struct {
 	catalog  *snapshot.Catalog
 	tables   []snapshot.Table
 	captured map[decoder.TableName]bool
-	skipped  map[string]bool // by name: what matches and has no changes of its own
+	skipped  map[string]bool      // by name: what matches and has no changes of its own
 	created  *decoder.CreatedSlot // set when this run made the slot
 	keeper   *snapshot.Keeper     // of the slot that the present snapshot is of
 	slot     *decoder.Slot        // as it was when it was taken
 	offset   *connectorOffset     // of the Debezium connector that is taken over
-	anchor   *decoder.Anchor
-	stream   atomic.Pointer[decoder.Stream]
-	pub      atomic.Pointer[publisher.Publisher]
+	jobs     jobs                 // snapshots that are due
+	stepped  string               // the one that was last gone on with
+
+	// What observe needs: the signal table, the rows that the job noted must read again, and what went wrong.
+	signals  *signals
+	notes    *snapshot.Notes
+	noted    string
+	observed error
+
+	anchor *decoder.Anchor
+	stream atomic.Pointer[decoder.Stream]
+	pub    atomic.Pointer[publisher.Publisher]
 
 	endOut    func()        // closes what the source sends by
 	published chan struct{} // closed when the publisher has ended
@@ -98,7 +108,8 @@ func newPipeline(o runOptions) (*pipeline, error) {
 	return p, nil
 }
 
-// openRegistry returns the registry, nil where keys and values are JSON: their configuration need not name one.
+// openRegistry returns the registry, nil where keys and values are JSON: their configuration need not name
+// one.
 func openRegistry(o runOptions) (*schema.Registry, error) {
 	if !o.Config.NeedsRegistry() {
 		return nil, nil
@@ -219,8 +230,8 @@ func (p *pipeline) standBy(ctx context.Context) error {
 	}
 }
 
-// create makes the slot and keeps the snapshot that its creation exported. A slot that is gone although a position
-// is stored is not made again: what it held is lost, and a person must know.
+// create makes the slot and keeps the snapshot that its creation exported. A slot that is gone although a
+// position is stored is not made again: what it held is lost, and a person must know.
 func (p *pipeline) create(ctx context.Context) error {
 	o := p.options
 	stored, err := publisher.Load(ctx, o.Client, o.PositionTopic, o.Pipeline, o.Slot)
@@ -275,8 +286,8 @@ func (p *pipeline) waiting(blockers []decoder.Blocker) {
 	}
 }
 
-// take fences whoever wrote before and compares the stored position with the server. The slot is held by then, so
-// only one instance can come here at a time.
+// take fences whoever wrote before and compares the stored position with the server. The slot is held by
+// then, so only one instance can come here at a time.
 func (p *pipeline) take(ctx context.Context) error {
 	p.options.Start = p.start()
 	p.options.Renew = p.created != nil // a position of the slot that is gone counts no more: create allowed it
@@ -355,7 +366,8 @@ func (p *pipeline) flow(life context.Context) error {
 	return p.giveBack(life)
 }
 
-// ended is the end of what is sent, as the stream tells it, and returns what says that all of it is published.
+// ended is the end of what is sent, as the stream tells it, and returns what says that all of it is
+// published.
 func (p *pipeline) ended() <-chan struct{} {
 	p.endOut()
 	return p.published
@@ -380,32 +392,32 @@ func (p *pipeline) whole(err error) error {
 	}
 }
 
-// source sends the snapshot, if one is due, and then the stream. The rows of a snapshot enter where the stream
-// reaches its consistent point.
+// source sends the first snapshot, if this run has made the slot, and then the stream with whatever other
+// snapshots are due. The rows of a snapshot enter where the stream reaches its consistent point.
 func (p *pipeline) source(ctx context.Context, out chan<- *decoder.Batch) error {
 	defer p.stop() // the end of the source is the end of the watch
-	due, progress, err := p.snapshotDue()
+	planned, err := p.plan()
 	if err != nil {
 		return err
 	}
-	if due {
-		if err := p.snapshot(ctx, progress, out); err != nil {
-			if errors.Is(err, decoder.ErrStopped) {
-				return nil
-			}
+	stored, found := p.pub.Load().Stored()
+	same := found && bytes.Equal(stored.Snapshot, planned.Progress) && bytes.Equal(stored.Covered, planned.Covered)
+	if !same {
+		if err := send(ctx, out, planned); err != nil {
 			return err
 		}
-	} else if progress != nil {
-		if err := send(ctx, out, &decoder.Batch{Progress: progress}); err != nil {
+	}
+	if p.created != nil {
+		if err := p.firstSnapshot(ctx, out); err != nil {
 			return err
 		}
 	}
 	if p.Config.Snapshot.Mode == "initial_only" {
-		p.Log.Info("snapshot done, stopping as snapshot.mode says")
-		p.stop()
+		p.stopWhenRead()
 	}
-	p.now.state(stateStreaming, "")
-	return p.stream.Load().Run(ctx, out)
+	p.Board.Control(p.controls())
+	defer p.Board.Control(nil)
+	return p.follow(ctx, out)
 }
 
 // send hands a batch over.

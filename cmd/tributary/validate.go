@@ -52,6 +52,25 @@ func (l *loader) validate() {
 	l.validateTopics()
 	l.validateOperations()
 	l.validateColumns()
+	l.validateSignals()
+}
+
+// validateSignals checks that the signal table is one whose rows come.
+func (l *loader) validateSignals() {
+	c := &l.config
+	if c.Snapshot.SignalTable == "" {
+		return
+	}
+	s := newSignals(c.Snapshot.SignalTable)
+	switch {
+	case s == nil:
+		l.at("snapshot.signal_table", "want schema.table")
+	case c.Source.Captures(s.table.Namespace, s.table.Name):
+	case c.Compatibility == "debezium":
+		c.notes = append(c.notes, "signals are not seen: the signal table is not among the captured ones")
+	default:
+		l.at("snapshot.signal_table", "is not among source.tables: its signals would not be seen")
+	}
 }
 
 func (l *loader) validateSource() {

@@ -42,6 +42,7 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 		},
 		Decoder:     decoder.DecoderOptions{Describe: p.describe, KeepEmpty: p.Config.Transactions.Metadata},
 		MaxRowBytes: int(p.Config.Source.MaxRowBytes),
+		Observe:     p.observe,
 		Stop:        p.stopped.Done(),
 		Ended:       p.ended,
 		Logger:      p.Log,
@@ -70,25 +71,25 @@ func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 }
 
 // snapshotOptions says what to read at the consistent point of a slot.
-func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, progress []byte) snapshot.Options {
+func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, j job) snapshot.Options {
 	lsn := at.Restart
-	if p.Config.Compatibility == "debezium" {
+	switch {
+	case j.Incremental:
+		lsn = 0
+	case p.debezium():
 		lsn = at.Point
 	}
-	tables := p.tables
-	if only := p.Config.Snapshot.Tables; len(only) > 0 {
-		tables = nil
-		for _, t := range p.tables {
-			if matchAny(only, t.String()) {
-				tables = append(tables, t)
-			}
-		}
+	var progress []byte // a nil slice, which begins the snapshot
+	if len(j.Progress) > 0 {
+		progress = j.Progress
 	}
 	return snapshot.Options{
-		Connect: p.ordinary, Keeper: p.keeper, Point: at.Point, LSN: lsn, Tables: tables,
+		Connect: p.ordinary, Keeper: p.keeper, Point: at.Point, LSN: lsn, Tables: j.of(p.tables),
 		Relation: p.catalog.Relation, Workers: p.Config.Snapshot.Workers, ResumeRows: p.Config.Snapshot.ResumeRows,
 		Debezium: p.Config.Compatibility == "debezium", Progress: progress,
-		Report:  func(r snapshot.Report) { p.now.snapshot(at.Point, r) },
+		Where: j.where, Incremental: j.Incremental, Budget: p.Config.Snapshot.Pause,
+		Wrap:    func(progress []byte) ([]byte, error) { return p.jobs.advance(j.ID, progress) },
+		Report:  func(r snapshot.Report) { p.now.snapshot(j.ID, at.Point, r) },
 		Metrics: p.Metrics.snapshot, Logger: p.Log,
 	}
 }
