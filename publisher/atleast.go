@@ -22,13 +22,7 @@ type lane struct {
 	free     chan<- *window
 	passed   []*window
 
-	// group is what has been acknowledged since the last stored position.
-	group struct {
-		after   progress
-		tallies tallies
-		span    span
-		any     bool
-	}
+	group   group     // what has been acknowledged since the last stored position
 	storing *produced // the position on its way, nil for none
 	stored  *Stored
 	earlier time.Time // when the last one was sent
@@ -113,12 +107,13 @@ func (l *lane) pass() error {
 	if err != nil {
 		return err
 	}
+	if len(l.passed) == 0 {
+		return nil
+	}
+	l.p.board.delivered(l.passed, &l.p.last, l.passed[0].began)
+	l.p.o.Metrics.delivered(l.passed, l.passed[0].began)
 	for _, w := range l.passed {
-		l.group.after, l.group.any = w.after, true
-		l.group.tallies.join(&w.tallies)
-		l.group.span.join(w.span)
-		l.p.board.delivered(w, &l.p.last, w.began)
-		l.p.o.Metrics.delivered(w, w.began)
+		l.group.join(w)
 		w.reset()
 		l.free <- w
 	}
@@ -135,8 +130,7 @@ func (l *lane) store(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.group.tallies.reset()
-	l.group.span, l.group.any = span{}, false
+	l.group.reset()
 	l.earlier = time.Now()
 	l.storing = expecting(len(records))
 	for _, r := range records {

@@ -16,15 +16,20 @@ import (
 type encoder struct {
 	o     *Options
 	board *board
+	part  limits // of a window
+	whole limits // of a transaction before it is split
 	b     builder
 	t     tables
 	aux   *auxiliaries
 	now   func() time.Time
 
 	full chan<- *window // takes what is to be delivered
-	free <-chan *window // gives windows to fill
+	free <-chan *window // gives windows that have been delivered
+	made int            // how many windows there are, most how many there may be
+	most int
 
 	w      *window
+	loaded bool        // the last batch was full: more is about to follow
 	at     progress    // where the stream stands, without what is open
 	handed decoder.LSN // resume of the last window handed over
 
@@ -38,6 +43,7 @@ type encoder struct {
 	open    bool
 	start   mark
 	startAt progress
+	gone    limits          // how much of the open transaction went with earlier windows, see spill
 	begun   bool            // the transaction's BEGIN is written
 	last    *decoder.Change // of the open transaction; valid until its batch is released
 	tail    Split           // what last was
@@ -45,9 +51,10 @@ type encoder struct {
 }
 
 // newEncoder returns an encoder that goes on from the stored position, or from Options.Start.
-func newEncoder(p *Publisher, full chan<- *window, free <-chan *window) *encoder {
+func newEncoder(p *Publisher, full chan<- *window, free <-chan *window, most int) *encoder {
 	e := &encoder{
-		o: &p.o, board: &p.board, b: newBuilder(&p.o), now: time.Now, full: full, free: free,
+		o: &p.o, board: &p.board, part: p.part, whole: p.whole, b: newBuilder(&p.o), now: time.Now,
+		full: full, free: free, most: most,
 		t: tables{o: &p.o, topics: p.topics, status: &p.board,
 			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats)},
 		at: progress{resume: p.o.Start},
@@ -128,28 +135,48 @@ func (e *encoder) due() bool { return !e.open && (e.w.n > 0 || e.w.force) }
 
 // seal writes into the window where it leads.
 func (e *encoder) seal() {
-	e.w.after = e.at
+	e.w.after, e.w.loaded = e.at, e.loaded
 	e.handed = e.at.resume
 }
 
 // handOver gives the window away, waiting until it is taken, and takes another.
 func (e *encoder) handOver(ctx context.Context) error {
 	e.seal()
+	if err := e.give(ctx, e.w); err != nil {
+		return err
+	}
+	return e.take(ctx)
+}
+
+// give waits until a window is taken.
+func (e *encoder) give(ctx context.Context, w *window) error {
 	began := e.now()
 	select {
-	case e.full <- e.w:
+	case e.full <- w:
+		e.o.Metrics.blocked(e.now().Sub(began))
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	err := e.take(ctx)
-	e.o.Metrics.blocked(e.now().Sub(began))
-	return err
 }
 
 // take gets the next window to fill.
 func (e *encoder) take(ctx context.Context) error {
 	select {
 	case e.w = <-e.free:
+		return nil
+	default:
+	}
+	if e.made < e.most {
+		// Only as many are made as are in use at a time: most often far fewer than could be.
+		e.w = new(window)
+		e.made++
+		return nil
+	}
+	began := e.now()
+	select {
+	case e.w = <-e.free:
+		e.o.Metrics.blocked(e.now().Sub(began))
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -158,6 +185,10 @@ func (e *encoder) take(ctx context.Context) error {
 
 // finish hands over what is whole and not yet delivered.
 func (e *encoder) finish(ctx context.Context) error {
+	if e.open && e.spilled() {
+		// What was whole before it is with the taker, who throws away what follows.
+		return nil
+	}
 	if e.open {
 		e.w.rollback(e.start)
 		e.at, e.open = e.startAt, false
@@ -182,6 +213,7 @@ func (e *encoder) fail(ctx context.Context, err error) error {
 // batch encodes a batch and releases it.
 func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	defer b.Release()
+	e.loaded = b.Full()
 	rows := false
 	if b.Progress != nil && (len(b.Transactions) == 0 || !isSnapshot(&b.Transactions[0])) {
 		// What streamed changes have brought about, such as a signal. A window may end in the middle of the
@@ -223,7 +255,9 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 }
 
 // begin marks where something begins that is to be whole.
-func (e *encoder) begin() { e.open, e.start, e.startAt = true, e.w.mark(), e.at }
+func (e *encoder) begin() {
+	e.open, e.start, e.startAt, e.gone = true, e.w.mark(), e.at, limits{}
+}
 
 // rows encodes snapshot rows. They are never cut: the progress that makes a restart go on behind them comes
 // with the end of their batch.
@@ -271,8 +305,8 @@ func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error
 			continue
 		}
 		// What one message makes shares a window; its changes share an ordinal.
-		if c.Ordinal != previous && e.exceeds() {
-			if err := e.cut(ctx); err != nil {
+		if c.Ordinal != previous {
+			if err := e.keepWithin(ctx, t); err != nil {
 				return err
 			}
 		}
@@ -308,7 +342,7 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 // makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole
 // transactions and for snapshot rows too, not only for what splits a transaction.
 func (e *encoder) makeRoom(ctx context.Context) error {
-	if e.due() && (e.w.n >= e.o.WindowRecords || e.w.size >= e.o.WindowBytes) {
+	if e.due() && e.part.reached(e.w.n, e.w.size) {
 		return e.handOver(ctx)
 	}
 	return nil
@@ -357,35 +391,6 @@ func (e *encoder) missing() error {
 	return &SplitError{Key: e.o.positionKey(), Position: e.skip, Reason: fmt.Sprintf(
 		"operation %s on %s at %s was the last one published, and the server does not send it there any more",
 		e.expect.Op, e.expect.Relation, e.expect.LSN)}
-}
-
-// exceeds says that the open transaction alone fills a window.
-func (e *encoder) exceeds() bool {
-	return e.w.n-e.start.records >= e.o.WindowRecords || e.w.size-e.start.size >= e.o.WindowBytes
-}
-
-// cut hands over the window in the middle of a transaction.
-func (e *encoder) cut(ctx context.Context) error {
-	e.keepTail()
-	split := e.tail
-	split.Publications, split.Protocol = e.o.Publications, e.o.Protocol
-	if e.o.Transactions {
-		split.Counts = e.b.numbers.copied()
-	}
-	e.at.split = &split
-	if err := e.handOver(ctx); err != nil {
-		return err
-	}
-	e.begin()
-	return nil
-}
-
-// keepTail notes what the last change was, before its batch goes.
-func (e *encoder) keepTail() {
-	if e.last != nil {
-		e.tail = Split{LSN: e.last.LSN, Relation: relationName(e.last), Op: string(e.last.Op)}
-		e.last = nil
-	}
 }
 
 // change encodes one change, in whatever number of records.
@@ -464,7 +469,10 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 	}
 	e.at.resume = max(e.at.resume, t.End)
 	e.at.lastCommit = max(t.End, t.Commit)
-	e.at.split, e.open = nil, false
+	if e.spilled() {
+		e.w.force = true // the taker waits for the transaction's end, be it without a record
+	}
+	e.at.split, e.open, e.gone = nil, false, limits{}
 	if !isLone(t) {
 		e.at.taken = e.at.taken.passed()
 	}

@@ -25,84 +25,198 @@ const (
 // errCrashed is a crash that a test asked for: nothing is tidied up behind it.
 var errCrashed = errors.New("crashed")
 
-// deliverExactly delivers windows, each in one Kafka transaction with its position.
+const (
+	// moreWait is how long a transaction stays open for windows that are about to follow.
+	moreWait = 10 * time.Millisecond
+	// openLimit is how long a transaction stays open for more: what is in it is not visible before its end.
+	openLimit = 200 * time.Millisecond
+)
+
+// exactLane is one run's delivery in exactly-once mode; it belongs to the delivering goroutine.
+type exactLane struct {
+	p     *Publisher
+	full  <-chan *window
+	free  chan<- *window
+	pause *time.Timer
+
+	// What follows is of the Kafka transaction that is open.
+	windows       []*window // empty when none is open
+	acks          *produced
+	began         time.Time
+	records, size int
+	group         group
+}
+
+// deliverExactly delivers windows in Kafka transactions, each with the position that its last window leads
+// to. A window's records are on their way at once. The transaction ends when nothing more waits, so that an
+// idle pipeline commits at once, or when it is as large or as old as it may be; while it ends, windows
+// fill.
 func (p *Publisher) deliverExactly(ctx context.Context, full <-chan *window, free chan<- *window) error {
+	l := &exactLane{p: p, full: full, free: free, pause: time.NewTimer(time.Hour)}
+	defer l.pause.Stop()
 	for {
-		select {
-		case w, more := <-full:
-			if !more {
-				return nil
-			}
-			if err := p.deliver(ctx, w); err != nil {
+		w, more, err := l.next(ctx)
+		if err != nil {
+			return l.failed(ctx, err)
+		}
+		if len(l.windows) > 0 && (w == nil && more || !more && !l.last().open || w != nil && w.first) {
+			if err := l.commit(ctx); err != nil {
 				return err
 			}
-			w.reset()
-			free <- w
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		}
+		switch {
+		case !more && len(l.windows) > 0: // the rest of a Postgres transaction will not come
+			p.abort()
+			return nil
+		case !more:
+			return nil
+		case w != nil:
+			if err := l.produce(ctx, w); err != nil {
+				return l.failed(ctx, err)
+			}
 		}
 	}
 }
 
-// deliver delivers one window.
-func (p *Publisher) deliver(ctx context.Context, w *window) error {
-	began := time.Now()
-	next := p.following(&w.after)
-	p.board.delivering(w, began)
-	committing, err := p.transact(ctx, w, next)
-	if err != nil {
+// last returns the transaction's last window.
+func (l *exactLane) last() *window { return l.windows[len(l.windows)-1] }
+
+// next waits for the next window that may be part of the transaction; nil, when the transaction is to end
+// first. more is false when there will be none.
+func (l *exactLane) next(ctx context.Context) (w *window, more bool, err error) {
+	var pause <-chan time.Time
+	switch {
+	case len(l.windows) == 0 || l.last().open:
+	case len(l.windows) >= deliveryParts || l.p.whole.reached(l.records, l.size):
+		return nil, true, nil
+	case l.last().loaded && time.Since(l.began) < openLimit:
+		l.pause.Reset(moreWait)
+		pause = l.pause.C
+	default:
+		select {
+		case w, more = <-l.full:
+			return w, more, nil
+		default:
+			return nil, true, nil
+		}
+	}
+	select {
+	case w, more = <-l.full:
+		return w, more, nil
+	case <-pause:
+		return nil, true, nil
+	case <-l.refusals():
+		return nil, true, l.refused(l.acks.first.Load())
+	case <-ctx.Done():
+		return nil, true, context.Cause(ctx)
+	}
+}
+
+// produce gives a window's records to the client, in the open transaction or in a new one.
+func (l *exactLane) produce(ctx context.Context, w *window) error {
+	if len(l.windows) == 0 {
+		l.began, l.acks = time.Now(), expecting(1) // the one is commit's: it says that all are expected
+		if err := l.p.client.BeginTransaction(); err != nil {
+			return fmt.Errorf("begin the transaction of window %d: %w", l.p.last.Window+1, err)
+		}
+		if err := l.p.o.step(stepBegun); err != nil {
+			return err
+		}
+	}
+	l.p.board.delivering(w, time.Now())
+	l.windows = append(l.windows, w)
+	l.records, l.size = l.records+w.n, l.size+w.size
+	l.acks.expect(w.n)
+	for i := range w.n {
+		l.p.client.Produce(ctx, w.record(i), l.acks.promise)
+	}
+	return l.p.o.step(stepProduced)
+}
+
+// commit ends the transaction and gives its windows back.
+func (l *exactLane) commit(ctx context.Context) error {
+	for _, w := range l.windows {
+		l.group.join(w)
+	}
+	next := l.p.following(&l.group.after)
+	if committing, err := l.end(ctx, next); err != nil {
 		if errors.Is(err, errCrashed) {
 			return err
 		}
-		if err = p.recover(ctx, next, committing, err); err != nil {
-			p.o.Metrics.transactionEnded("abort")
+		if err = l.p.recover(ctx, next, committing, err); err != nil {
+			l.p.o.Metrics.transactionEnded("abort")
 			return err
 		}
 	}
-	p.o.Metrics.transactionEnded("commit")
-	p.settle(next)
-	p.board.delivered(w, next, began)
-	p.o.Metrics.delivered(w, began)
-	return p.o.step(stepConfirmed)
+	l.p.o.Metrics.transactionEnded("commit")
+	l.p.settle(next)
+	l.p.board.delivered(l.windows, next, l.began)
+	l.p.o.Metrics.delivered(l.windows, l.began)
+	for _, w := range l.windows {
+		w.reset()
+		l.free <- w
+	}
+	l.windows, l.records, l.size = l.windows[:0], 0, 0
+	l.group.reset()
+	return l.p.o.step(stepConfirmed)
 }
 
-// transact writes a window, its ledger record and its position in one transaction. committing says whether an
-// error leaves the transaction's outcome unknown.
-func (p *Publisher) transact(ctx context.Context, w *window, next *Stored) (committing bool, err error) {
-	records, err := p.bookkeeping(next, w.span, &w.tallies)
+// failed tidies up behind an error before the commit.
+func (l *exactLane) failed(ctx context.Context, err error) error {
+	if errors.Is(err, errCrashed) {
+		return err
+	}
+	next := l.p.following(&progress{})
+	if recovered := l.p.recover(ctx, next, false, err); recovered != nil {
+		return recovered
+	}
+	return &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
+}
+
+// refusals is closed when a record of the open transaction has failed.
+func (l *exactLane) refusals() <-chan struct{} {
+	if len(l.windows) == 0 {
+		return nil
+	}
+	return l.acks.failed
+}
+
+// refused gives the error of a record its type.
+func (l *exactLane) refused(failed *refusal) error {
+	for _, w := range l.windows {
+		if w.index(failed.record) >= 0 {
+			return l.p.refused(w, failed.record, failed.err)
+		}
+	}
+	return l.p.refused(&window{}, failed.record, failed.err)
+}
+
+// end adds the ledger record and the position to the transaction and commits it. committing says whether an
+// error leaves its outcome unknown.
+func (l *exactLane) end(ctx context.Context, next *Stored) (committing bool, err error) {
+	records, err := l.p.bookkeeping(next, l.group.span, &l.group.tallies)
 	if err != nil {
 		return false, err
 	}
-	if err := p.client.BeginTransaction(); err != nil {
-		return false, fmt.Errorf("begin the transaction of window %d: %w", next.Window, err)
-	}
-	if err := p.o.step(stepBegun); err != nil {
-		return false, err
-	}
-	acks := expecting(w.n + len(records))
-	for i := range w.n {
-		p.client.Produce(ctx, w.record(i), acks.promise)
-	}
+	l.acks.expect(len(records))
 	for _, r := range records {
-		p.client.Produce(ctx, r, acks.promise)
+		l.p.client.Produce(ctx, r, l.acks.promise)
 	}
-	if err := p.o.step(stepProduced); err != nil {
-		return false, err
-	}
-	if err := p.client.Flush(ctx); err != nil {
+	l.acks.less()
+	if err := l.p.client.Flush(ctx); err != nil {
 		return false, err
 	}
 	// The client would commit what succeeded, so every promise is looked at first.
-	if failed := acks.wait(ctx); failed != nil {
-		return false, p.refused(w, failed.record, failed.err)
+	if failed := l.acks.wait(ctx); failed != nil {
+		return false, l.refused(failed)
 	}
-	if err := p.o.step(stepFlushed); err != nil {
+	if err := l.p.o.step(stepFlushed); err != nil {
 		return false, err
 	}
-	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := l.p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return !isNotCommitted(err), fmt.Errorf("commit window %d: %w", next.Window, err)
 	}
-	return false, p.o.step(stepCommitted)
+	return false, l.p.o.step(stepCommitted)
 }
 
 // recover decides what a window that failed has come to. It returns nil when the window is in Kafka after
@@ -127,8 +241,9 @@ func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, 
 		}
 		return &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
 	}
-	// The slot is ours, so nobody else may publish: the broker has timed the transaction out, or its answer got
-	// lost. A new producer id ends whatever is open, and after that the stored position tells the outcome.
+	// The slot is ours, so nobody else may publish: the broker has timed the transaction out, or its answer
+	// got lost. A new producer id ends whatever is open, and after that the stored position tells the
+	// outcome.
 	p.o.Logger.Warn("outcome of a window unknown, reading the stored position", "window", next.Window, "err",
 		err)
 	p.client.Close()

@@ -1,12 +1,14 @@
 package publisher
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -190,7 +192,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				r.o.WindowRecords, r.o.Skip, r.o.Transactions = limit, []schema.Op{}, true
 				crashes, confirmed := 0, decoder.LSN(0)
 				for round := 1; ; round++ {
-					countdown := round%3 + 1
+					countdown := round%9 + 1 // some windows take several steps of a kind
 					r.o.step = func(now step) error {
 						if now == at {
 							if countdown--; countdown == 0 {
@@ -230,4 +232,109 @@ func TestCrashAtEveryStep(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLargeTransactionNeverEnds has the stream end inside of a transaction of several windows: what came
+// before it must be published, and nothing of it, so that it comes again whole.
+func TestLargeTransactionNeverEnds(t *testing.T) {
+	relation := relationOf("a")
+	for name, poison := range map[string]bool{"end of the stream": false, "a value that is refused": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.o.WindowRecords = 80 // 10 in each window
+			s := newStory().transaction(insert(relation, 1, "before")).transaction(insert(relation, 2, "before"))
+			var large []decoder.Change
+			for id := range 40 {
+				large = append(large, insert(relation, 100+id, "large"))
+			}
+			if poison {
+				large = append(large, decoder.Change{Op: schema.OpCreate, Relation: relation,
+					New: schema.Row{{Kind: schema.Text, Text: []byte("x")}, {}}})
+			}
+			p, err := r.run(s.part(true, false, large...).cut())
+			if (err != nil) != poison {
+				t.Fatalf("Run: %v", err)
+			}
+			if got := texts(r.read("p.public.a")); strings.Count(got, "\n") != 2 || strings.Contains(got, "large") {
+				t.Errorf("want the two records before the transaction, got\n%s", got)
+			}
+			if stored := r.stored(); stored.Resume != 3050 || stored.Split != nil || p.Confirmed() != 3050 {
+				t.Errorf("want the position before the transaction, got %+v", stored)
+			}
+		})
+	}
+}
+
+// TestLargeTransactionIsWhole has a transaction of several windows between others: it must be one delivery
+// window, as long as it is within the limits of one.
+func TestLargeTransactionIsWhole(t *testing.T) {
+	relation := relationOf("a")
+	r := newRig(t)
+	r.o.WindowRecords = 80
+	s := newStory()
+	for range 5 {
+		s.transaction(insert(relation, 1, "small"))
+	}
+	var large []decoder.Change
+	for id := range 60 {
+		large = append(large, insert(relation, 100+id, "large"))
+	}
+	s.transaction(large...)
+	for range 5 {
+		s.transaction(insert(relation, 2, "small"))
+	}
+	r.must(s.cut())
+	auditLedger(t, r, "p.public.a")
+	at := decoder.LSN(7000) // the sixth of the transactions
+	for _, rec := range r.read(r.o.LedgerTopic) {
+		var l LedgerRecord
+		if err := json.Unmarshal(rec.Value, &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.First.Commit == at && l.First.Ordinal != 1 || l.Last.Commit == at && l.Last.Ordinal != 60 {
+			t.Errorf("window %d: from %+v to %+v is a part of the transaction", l.Window, l.First, l.Last)
+		}
+	}
+	if got := strings.Count(texts(r.read("p.public.a")), "\n"); got != 70 {
+		t.Errorf("want 70 records, got %d", got)
+	}
+}
+
+// TestLoadSharesTransactions publishes full batches, behind each of which more is to be expected: their
+// windows must share transactions, each of which costs the broker the same whatever it holds.
+func TestLoadSharesTransactions(t *testing.T) {
+	const batches = 40
+	relation := relationOf("a")
+	r := newRig(t)
+	produced := make(chan struct{}, batches)
+	r.o.step = func(at step) error {
+		if at == stepProduced {
+			produced <- struct{}{}
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	p, err := Open(ctx, r.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	in, done := make(chan *decoder.Batch), make(chan error, 1)
+	go func() { done <- p.Run(ctx, in) }()
+	pool := decoder.NewPool(decoder.PoolOptions{BatchBytes: 1})
+	s := newStory()
+	for id := range batches {
+		s.b = pool.Get()
+		in <- s.transaction(insert(relation, id, "x")).cut()
+		<-produced // each is a window of its own
+	}
+	close(in)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := len(r.read(r.o.LedgerTopic)); got == batches {
+		t.Errorf("each of %d windows had a transaction of its own", got)
+	}
+	auditLedger(t, r, "p.public.a")
 }

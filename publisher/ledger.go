@@ -34,7 +34,8 @@ type LedgerRecord struct {
 	CommitTimes []time.Time `json:"commit_times,omitempty"`
 	// Snapshot is the consistent point of the snapshot rows in the window, absent without any.
 	Snapshot decoder.LSN `json:"snapshot,omitzero"`
-	// Partitions holds the window's records by topic and partition; those of positions and ledger do not count.
+	// Partitions holds the window's records by topic and partition; those of positions and ledger do not
+	// count.
 	Partitions map[string]map[string]LedgerCount `json:"partitions"`
 	Run        string                            `json:"run"`
 	Written    time.Time                         `json:"written"`
@@ -93,51 +94,44 @@ func (t *tally) join(next tally) {
 	t.bytes += next.bytes
 }
 
-// combineCRC returns the CRC-32C of the concatenation of two texts from theirs and the length of the second.
-// Behind a first text the second's CRC is what it is behind nothing, xor the first's CRC moved on by as many
-// zero bytes, and moving on is linear: a matrix over the two-element field, squared for each bit of the
-// length.
+// combineCRC returns the CRC-32C of the concatenation of two texts from theirs and the length of the
+// second. A CRC is a polynomial over the two-element field, reduced by another one; behind a first text the
+// second's is what it is behind nothing, plus (xor) the first's times x to the number of the bits behind
+// it. That power is a product of the powers whose exponents are powers of two.
 func combineCRC(first, second uint32, length int64) uint32 {
-	if length <= 0 {
-		return first
-	}
-	var odd, even crcMatrix
-	odd[0] = 0x82f63b78 // the polynomial, reversed: one zero bit
-	for i := 1; i < 32; i++ {
-		odd[i] = 1 << (i - 1)
-	}
-	even.square(&odd) // two zero bits
-	odd.square(&even) // four
-	for {
-		even.square(&odd) // eight bits: one byte for the lowest bit of the length
+	for bit := 0; length > 0; bit, length = bit+1, length>>1 {
 		if length&1 != 0 {
-			first = even.times(first)
+			first = timesCRC(crcPowers[bit], first)
 		}
-		if length >>= 1; length == 0 {
-			return first ^ second
-		}
-		odd, even = even, odd
 	}
+	return first ^ second
 }
 
-// crcMatrix is a linear function on a CRC's bits: the image of each of them.
-type crcMatrix [32]uint32
+// crcPowers are x to the power of 8, 16, 32 and so on: by how much a CRC moves on for 1, 2, 4 and so many
+// bytes.
+var crcPowers = makeCRCPowers()
 
-// times applies the function.
-func (m *crcMatrix) times(vector uint32) (sum uint32) {
-	for i := 0; vector != 0; i, vector = i+1, vector>>1 {
-		if vector&1 != 0 {
-			sum ^= m[i]
-		}
+func makeCRCPowers() (powers [63]uint32) {
+	power := uint32(1) << 30 // x; bits are reversed, so that 1 is the topmost one
+	for range 3 {
+		power = timesCRC(power, power)
 	}
-	return sum
+	for i := range powers {
+		powers[i] = power
+		power = timesCRC(power, power)
+	}
+	return powers
 }
 
-// square makes m the function of applying of twice.
-func (m *crcMatrix) square(of *crcMatrix) {
-	for i := range m {
-		m[i] = of.times(of[i])
+// timesCRC multiplies two polynomials and reduces the product by CRC-32C's.
+func timesCRC(a, b uint32) (product uint32) {
+	for ; a != 0; a <<= 1 {
+		if a&(1<<31) != 0 {
+			product ^= b
+		}
+		b = b>>1 ^ -(b&1)&crc32.Castagnoli
 	}
+	return product
 }
 
 // tallies are the counts of a window, by the index of the topic, then by partition.
@@ -163,6 +157,15 @@ func (t *tallies) at(to *topic, partition int32) *tally {
 		t.touched = append(t.touched, to)
 	}
 	return &counts[partition]
+}
+
+// topics returns the topics that were counted, by name.
+func (t *tallies) topics() map[string]*topic {
+	byName := make(map[string]*topic, len(t.touched))
+	for _, to := range t.touched {
+		byName[to.name] = to
+	}
+	return byName
 }
 
 // reset forgets all counts and keeps their memory.

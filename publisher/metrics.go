@@ -82,11 +82,26 @@ func (m *Metrics) bind(s *tableStats) {
 	s.tombstones, s.unchanged = m.tombstones.WithLabelValues(s.name), m.toast.WithLabelValues(s.name)
 }
 
-// delivered counts a window that is acknowledged whole.
-func (m *Metrics) delivered(w *window, began time.Time) {
+// delivered counts windows that are acknowledged whole, and were delivered together.
+func (m *Metrics) delivered(windows []*window, began time.Time) {
 	if m == nil {
 		return
 	}
+	records := 0
+	for _, w := range windows {
+		m.count(w)
+		records += w.n
+		if w.span.changes {
+			m.lastEvent.Set(float64(w.span.maxTime) / 1e6)
+			m.latency.WithLabelValues("total").Observe(time.Since(time.UnixMicro(w.span.minTime)).Seconds())
+		}
+	}
+	m.windowSeconds.Observe(time.Since(began).Seconds())
+	m.windowRecords.Observe(float64(records))
+}
+
+// count counts a window's changes and records.
+func (m *Metrics) count(w *window) {
 	for i := range w.changes {
 		if c := &w.changes[i]; c.table != nil {
 			c.table.counters[operationIndex(c.op)].Inc()
@@ -103,12 +118,6 @@ func (m *Metrics) delivered(w *window, began time.Time) {
 			records += count.records
 		}
 		m.records.WithLabelValues(to.name, "ok").Add(float64(records))
-	}
-	m.windowSeconds.Observe(time.Since(began).Seconds())
-	m.windowRecords.Observe(float64(w.n))
-	if w.span.changes {
-		m.lastEvent.Set(float64(w.span.maxTime) / 1e6)
-		m.latency.WithLabelValues("total").Observe(time.Since(time.UnixMicro(w.span.minTime)).Seconds())
 	}
 }
 

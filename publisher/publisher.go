@@ -16,11 +16,18 @@ import (
 )
 
 const (
-	// exactWindows is how many windows there are in exactly-once mode: one fills while the other is
-	// delivered.
-	exactWindows = 2
-	// atLeastWindows is how many there are in at-least-once mode, each so much smaller.
-	atLeastWindows = 8
+	// deliveryParts is how many windows make up the limits of a delivery window, so that its first records
+	// are on their way while the others are encoded.
+	deliveryParts = 8
+	// exactWindows is the most windows that there are in exactly-once mode: those that are held until their
+	// transaction is committed, and some to fill meanwhile. A Postgres transaction may need nearly twice
+	// deliveryParts until one of the two limits is reached, when some are full of records and some of bytes.
+	exactWindows = 2*deliveryParts + 3
+	// atLeastWindows is how many there are in at-least-once mode, where each is free once it is acknowledged.
+	atLeastWindows = deliveryParts
+	// exactLinger is how long exactly-once lets a batch fill: the end of a window flushes it, and it bounds
+	// only how long the broker waits for the first records of a large one.
+	exactLinger = 20 * time.Millisecond
 	// concurrentBackoff is the pause while the broker still ends the transaction before. Kafka's client waits
 	// 20 ms by default, more than the broker needs.
 	concurrentBackoff = 2 * time.Millisecond
@@ -35,6 +42,8 @@ const (
 // any time from any goroutine.
 type Publisher struct {
 	o      Options
+	part   limits // of a window
+	whole  limits // of the windows that are delivered together
 	topics *topics
 	stored *Stored // as it was when the publisher was opened; nil for none
 	board  board
@@ -48,6 +57,12 @@ type Publisher struct {
 	last Stored
 }
 
+// limits are sizes at which something is full.
+type limits struct{ records, bytes int }
+
+// reached says that so much is enough.
+func (l limits) reached(records, bytes int) bool { return records >= l.records || bytes >= l.bytes }
+
 // Open connects, makes the position and the ledger topic if they are missing, in exactly-once mode fences
 // whoever published before under the same pipeline and slot, and then reads the stored position. The slot
 // must be held: the one who holds it is the one to publish. Close ends what Open began.
@@ -57,10 +72,10 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 	}
 	o = o.withDefaults()
 	p := &Publisher{o: o}
-	if o.Mode == AtLeastOnce {
-		// More windows of less each: one is acknowledged while others are on their way.
-		p.o.WindowRecords = max(o.WindowRecords/atLeastWindows, 1)
-		p.o.WindowBytes = max(o.WindowBytes/atLeastWindows, 1)
+	p.part = limits{max(o.WindowRecords/deliveryParts, 1), max(o.WindowBytes/deliveryParts, 1)}
+	if p.whole = (limits{o.WindowRecords, o.WindowBytes}); o.Mode == AtLeastOnce {
+		// Nothing holds windows together, so each of them is a delivery window.
+		p.whole = p.part
 	}
 	admin, err := kgo.NewClient(o.Client...)
 	if err != nil {
@@ -125,8 +140,7 @@ func (p *Publisher) connect() error {
 			kgo.TransactionalID(p.o.transactionalID()),
 			kgo.TransactionTimeout(p.o.TransactionTimeout),
 			kgo.ConcurrentTransactionsBackoff(concurrentBackoff),
-			// A window is produced at once and flushed at once: full batches, and no waiting for more.
-			kgo.ManualFlushing(),
+			kgo.ProducerLinger(exactLinger),
 		)
 	} else {
 		opts = append(opts, kgo.ProducerLinger(max(p.o.Linger, 0)))
@@ -189,9 +203,6 @@ func (p *Publisher) Run(ctx context.Context, in <-chan *decoder.Batch) error {
 		windows, deliver = atLeastWindows, p.deliverAtLeast
 	}
 	full, free := make(chan *window), make(chan *window, windows)
-	for range windows {
-		free <- &window{}
-	}
 	ended := make(chan error, 1)
 	go func() {
 		err := deliver(ctx, full, free)
@@ -200,7 +211,7 @@ func (p *Publisher) Run(ctx context.Context, in <-chan *decoder.Batch) error {
 		}
 		ended <- err
 	}()
-	err := newEncoder(p, full, free).run(ctx, in)
+	err := newEncoder(p, full, free, windows).run(ctx, in)
 	close(full)
 	if delivered := <-ended; delivered != nil {
 		err = delivered
@@ -211,9 +222,10 @@ func (p *Publisher) Run(ctx context.Context, in <-chan *decoder.Batch) error {
 
 // produced is where the promises of a window's records meet.
 type produced struct {
-	left  atomic.Int64
-	done  chan struct{}
-	first atomic.Pointer[refusal]
+	left   atomic.Int64
+	done   chan struct{}
+	first  atomic.Pointer[refusal]
+	failed chan struct{} // closed once first is set
 }
 
 // refusal is the first record that failed.
@@ -224,16 +236,24 @@ type refusal struct {
 
 // expecting returns where n promises meet.
 func expecting(n int) *produced {
-	p := &produced{done: make(chan struct{})}
-	p.left.Store(int64(n))
+	p := &produced{done: make(chan struct{}), failed: make(chan struct{})}
+	p.expect(n)
 	return p
 }
 
+// expect has it wait for n promises more; those that it waited for before must not all have been called.
+func (p *produced) expect(n int) { p.left.Add(int64(n)) }
+
 // promise counts one record; Kafka's client calls it.
 func (p *produced) promise(r *kgo.Record, err error) {
-	if err != nil {
-		p.first.CompareAndSwap(nil, &refusal{r, err})
+	if err != nil && p.first.CompareAndSwap(nil, &refusal{r, err}) {
+		close(p.failed)
 	}
+	p.less()
+}
+
+// less has it wait for one promise less.
+func (p *produced) less() {
 	if p.left.Add(-1) == 0 {
 		close(p.done)
 	}

@@ -86,21 +86,26 @@ func (b *board) delivering(w *window, since time.Time) {
 	b.flying = append(b.flying, flying{w, since, w.n, w.size})
 }
 
-// delivered counts a window that is acknowledged whole.
-func (b *board) delivered(w *window, s *Stored, began time.Time) {
+// delivered counts windows that are acknowledged whole.
+func (b *board) delivered(windows []*window, s *Stored, began time.Time) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flying = slices.DeleteFunc(b.flying, func(f flying) bool { return f.window == w })
-	b.status.Windows++
-	b.status.Records += uint64(w.n)
-	b.status.Bytes += uint64(w.size)
-	b.status.Last = WindowStatus{Number: s.Window, Records: w.n, Bytes: w.size, Took: now.Sub(began), Ended: now}
-	for i := range w.changes {
-		if c := &w.changes[i]; c.table != nil {
-			c.table.counts[operationIndex(c.op)]++
+	b.flying = slices.DeleteFunc(b.flying, func(f flying) bool { return slices.Contains(windows, f.window) })
+	last := WindowStatus{Number: s.Window, Took: now.Sub(began), Ended: now}
+	for _, w := range windows {
+		last.Records += w.n
+		last.Bytes += w.size
+		for i := range w.changes {
+			if c := &w.changes[i]; c.table != nil {
+				c.table.counts[operationIndex(c.op)]++
+			}
 		}
 	}
+	b.status.Windows++
+	b.status.Records += uint64(last.Records)
+	b.status.Bytes += uint64(last.Bytes)
+	b.status.Last = last
 }
 
 // settled notes a stored position.

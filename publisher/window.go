@@ -14,14 +14,15 @@ const (
 	recordChunk = 256
 	// slabBytes is how many bytes of keys and values are.
 	slabBytes = 256 << 10
-	// slabRoom is the least free space of a slab that the next value is tried in: most then fit, and few bytes
-	// are left over.
+	// slabRoom is the least free space of a slab that the next value is tried in: most then fit, and few
+	// bytes are left over.
 	slabRoom = 4 << 10
 )
 
-// window is what is delivered together: records, and the position that they lead to. Its maker owns it until
-// it is handed over, then whoever delivers it until it is given back. Kafka's client reads its memory until
-// every record's promise was called; no window may be reset before.
+// window is what is handed over together: records, and the position that they lead to. It is delivered
+// alone or together with those behind it, as one delivery window. Its maker owns it until it is handed
+// over, then whoever delivers it until it is given back. Kafka's client reads its memory until every
+// record's promise was called; no window may be reset before.
 type window struct {
 	chunks [][]kgo.Record
 	n      int // records in use
@@ -37,7 +38,13 @@ type window struct {
 	after progress
 	// force has the window delivered without a record of its own.
 	force bool
-	began time.Time // when its first record was made
+	// open says that the window ends inside of a transaction, whose rest follows: after leads nowhere, and
+	// nothing of the transaction may be committed without the rest. first says that the transaction begins
+	// with it.
+	open, first bool
+	// loaded says that more is about to follow.
+	loaded bool
+	began  time.Time // when its first record was made
 }
 
 // change is one change's records: from first up to the next change's first.
@@ -122,17 +129,36 @@ func (w *window) mark() mark { return mark{w.n, len(w.changes), w.size, w.span} 
 // rollback drops everything behind a mark. Counts are made anew: it is rare, and marks are not.
 func (w *window) rollback(m mark) {
 	w.n, w.changes, w.size, w.span = m.records, w.changes[:m.changes], m.size, m.span
-	touched := append([]*topic(nil), w.tallies.touched...)
+	topics := w.tallies.topics()
 	w.tallies.reset()
 	for i := range w.n {
 		r := w.record(i)
-		for _, to := range touched {
-			if to.name == r.Topic {
-				w.tallies.at(to, r.Partition).add(r.Key, r.Value)
-				break
-			}
+		w.tallies.at(topics[r.Topic], r.Partition).add(r.Key, r.Value)
+	}
+}
+
+// move takes everything behind a mark, which is of one transaction, to an empty window.
+func (w *window) move(m mark, to *window, commitTime int64) {
+	for _, c := range w.changes[m.changes:] {
+		c.first -= m.records
+		to.changes = append(to.changes, c)
+		if c.table != nil {
+			to.span.add(c.position, commitTime)
 		}
 	}
+	topics := w.tallies.topics()
+	for i := m.records; i < w.n; i++ {
+		from, r := w.record(i), to.next()
+		r.Headers = from.Headers
+		if from.Key != nil {
+			r.Key = to.slabs.keep(append(to.slabs.room(), from.Key...))
+		}
+		if from.Value != nil {
+			r.Value = to.slabs.keep(append(to.slabs.room(), from.Value...))
+		}
+		to.add(r, topics[from.Topic], from.Timestamp)
+	}
+	w.rollback(m)
 }
 
 // add counts a finished record and gives it its topic and partition.
@@ -152,7 +178,29 @@ func (w *window) reset() {
 	w.slabs.reset()
 	w.tallies.reset()
 	w.changes = w.changes[:0]
-	w.n, w.size, w.span, w.after, w.force, w.began = 0, 0, span{}, progress{}, false, time.Time{}
+	w.n, w.size, w.span, w.after, w.began = 0, 0, span{}, progress{}, time.Time{}
+	w.force, w.open, w.first, w.loaded = false, false, false, false
+}
+
+// group sums up windows whose position is stored together.
+type group struct {
+	any     bool
+	after   progress
+	tallies tallies
+	span    span
+}
+
+// join adds the window that follows.
+func (g *group) join(w *window) {
+	g.any, g.after = true, w.after
+	g.tallies.join(&w.tallies)
+	g.span.join(w.span)
+}
+
+// reset empties the group and keeps its memory.
+func (g *group) reset() {
+	g.tallies.reset()
+	g.any, g.after, g.span = false, progress{}, span{}
 }
 
 // slabs is memory that is filled by appending and freed at once.

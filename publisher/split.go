@@ -1,0 +1,81 @@
+package publisher
+
+import (
+	"context"
+
+	"github.com/tributary-cdc/tributary/decoder"
+)
+
+// What becomes of a transaction that is larger than a window: it goes in several, which are delivered
+// together unless they exceed what is delivered together. Then it is split, and the stored position is one
+// inside of it.
+
+// keepWithin hands over what there is of the open transaction, when it is as much as a window or a delivery
+// window holds.
+func (e *encoder) keepWithin(ctx context.Context, t *decoder.Transaction) error {
+	records, size := e.w.n-e.start.records, e.w.size-e.start.size
+	switch {
+	case e.whole.reached(e.gone.records+records, e.gone.bytes+size):
+		return e.cut(ctx)
+	case e.part.reached(records, size):
+		return e.spill(ctx, t)
+	}
+	return nil
+}
+
+// spilled says that a part of the open transaction is with the taker.
+func (e *encoder) spilled() bool { return e.gone != limits{} }
+
+// spill hands over a part of a transaction that is too large for a window, to be delivered together with
+// its rest. What was whole before it goes first and alone: so it is delivered even if the rest never comes.
+func (e *encoder) spill(ctx context.Context, t *decoder.Transaction) error {
+	first := !e.spilled()
+	if first && e.start.records > 0 {
+		whole, start := e.w, e.start
+		if err := e.take(ctx); err != nil {
+			return err
+		}
+		whole.move(start, e.w, t.Time)
+		whole.after, whole.loaded = e.startAt, true
+		if err := e.give(ctx, whole); err != nil {
+			return err
+		}
+		e.handed = e.startAt.resume
+	}
+	e.gone.records += e.w.n
+	e.gone.bytes += e.w.size
+	e.keepTail()
+	e.w.open, e.w.first, e.w.loaded = true, first, true
+	if err := e.give(ctx, e.w); err != nil {
+		return err
+	}
+	if err := e.take(ctx); err != nil {
+		return err
+	}
+	e.start = e.w.mark()
+	return nil
+}
+
+// cut hands over the window in the middle of a transaction.
+func (e *encoder) cut(ctx context.Context) error {
+	e.keepTail()
+	split := e.tail
+	split.Publications, split.Protocol = e.o.Publications, e.o.Protocol
+	if e.o.Transactions {
+		split.Counts = e.b.numbers.copied()
+	}
+	e.at.split = &split
+	if err := e.handOver(ctx); err != nil {
+		return err
+	}
+	e.begin()
+	return nil
+}
+
+// keepTail notes what the last change was, before its batch goes.
+func (e *encoder) keepTail() {
+	if e.last != nil {
+		e.tail = Split{LSN: e.last.LSN, Relation: relationName(e.last), Op: string(e.last.Op)}
+		e.last = nil
+	}
+}
