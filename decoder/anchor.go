@@ -33,8 +33,9 @@ func SiblingName(slot, suffix string) string { return slot[:min(len(slot), 63-le
 type AnchorOptions struct {
 	Connect ConnectOptions
 	Slot    string // required
-	// Keep is how many bytes of WAL the anchor may fall behind the slot, before it moves an eighth of them; at
-	// most half of the server's max_slot_wal_keep_size is used. 0 or less removes an anchor that is there.
+	// Keep is how many bytes of WAL the anchor may fall behind the slot, before it moves an eighth of them;
+	// at most half of the server's max_slot_wal_keep_size is used. 0 or less removes an anchor that is
+	// there.
 	Keep int64
 	// Interval is how often it is looked after; 0 means 10 s.
 	Interval time.Duration

@@ -81,8 +81,8 @@ type Batch struct {
 	// new. The publisher stores it with the position and reads nothing in it.
 	Progress []byte
 
-	// Covered names the tables whose rows were published, nil when it says nothing new. It may be long, so it is
-	// stored beside the position and only when it changes.
+	// Covered names the tables whose rows were published, nil when it says nothing new. It may be long, so
+	// it is stored beside the position and only when it changes.
 	Covered []byte
 
 	// The memory that rows and changes stand in, and how many bytes of it are used.

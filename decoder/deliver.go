@@ -189,7 +189,7 @@ func (s *Stream) probeShutdown(now time.Time) error {
 func (s *Stream) endProbe() {
 	if s.probe != nil {
 		s.probe.cancel()
-		<-s.probe.answer
+		_ = <-s.probe.answer // nobody asks any more
 		s.probe = nil
 	}
 }

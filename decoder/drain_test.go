@@ -71,6 +71,6 @@ func (db *database) drain(s *Stream, rows int) (batches, bytes int) {
 		}
 	}
 	cancel()
-	<-done
+	_ = <-done
 	return batches, bytes
 }

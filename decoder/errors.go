@@ -264,8 +264,8 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 	case codeQueryCanceled, codeLockNotAvailable:
 		e.transient = true
 	default:
-		// 08: connection, 53: resources, 58: I/O around the server, 40: conflicts. What is lost for good, such as
-		// WAL that is gone, shows in the slot at the next attempt.
+		// 08: connection, 53: resources, 58: I/O around the server, 40: conflicts. What is lost for good,
+		// such as WAL that is gone, shows in the slot at the next attempt.
 		e.transient = strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") ||
 			strings.HasPrefix(refused.Code, "58") || strings.HasPrefix(refused.Code, "40")
 	}

@@ -7,6 +7,43 @@ import (
 	"time"
 )
 
+// movingLimit is the limit of a stream while a slot is made: past is where its point was last said to be past.
+type movingLimit struct {
+	mu    sync.Mutex // guards what follows
+	limit Limit
+	past  LSN
+}
+
+func (m *movingLimit) set(l Limit) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !l.Final {
+		m.past = l.LSN
+	}
+	m.limit = l
+}
+
+func (m *movingLimit) get() Limit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit
+}
+
+// create makes a temporary slot and moves the limit; it returns nil when that failed.
+func (m *movingLimit) create(t *testing.T, db *database) *CreatedSlot {
+	later, err := CreateSlot(context.Background(), CreateOptions{
+		Connect: db.connect, Name: db.name + "_later", Temporary: true,
+		Past: func(lsn LSN) { m.set(Limit{LSN: lsn}) },
+	})
+	if err != nil {
+		t.Error(err)
+		m.set(Limit{Final: true})
+		return nil
+	}
+	m.set(Limit{LSN: later.Point, Final: true})
+	return later
+}
+
 // TestRealFollow holds up the making of a slot by an open transaction. The stream goes on up to what the
 // point is known to be past, and stands exactly at the point in the end.
 func TestRealFollow(t *testing.T) {
@@ -16,44 +53,16 @@ func TestRealFollow(t *testing.T) {
 		o.Conn = created.Conn
 		s := db.stream(o)
 		blocker := dial(t, db.connect)
-		if _, err := blocker.Exec(context.Background(), "BEGIN; INSERT INTO public.t VALUES (1, 'open')").ReadAll(); err != nil {
+		open := "BEGIN; INSERT INTO public.t VALUES (1, 'open')"
+		if _, err := blocker.Exec(context.Background(), open).ReadAll(); err != nil {
 			t.Fatal(err)
 		}
-		var mu sync.Mutex // guards limit and past
-		limit, past := Limit{LSN: 1}, LSN(0)
-		set := func(l Limit) {
-			mu.Lock()
-			defer mu.Unlock()
-			limit = l
-		}
+		limit := &movingLimit{limit: Limit{LSN: 1}}
 		made := make(chan *CreatedSlot, 1)
-		go func() {
-			later, err := CreateSlot(context.Background(), CreateOptions{
-				Connect: db.connect, Name: db.name + "_later", Temporary: true,
-				Past: func(lsn LSN) {
-					set(Limit{LSN: lsn})
-					mu.Lock()
-					defer mu.Unlock()
-					past = lsn
-				},
-			})
-			if err != nil {
-				t.Error(err)
-				set(Limit{Final: true})
-			} else {
-				set(Limit{LSN: later.Point, Final: true})
-			}
-			made <- later
-		}()
+		go func() { made <- limit.create(t, db) }()
 		db.exec("INSERT INTO public.t VALUES (2, 'beside')")
 		out, ended := make(chan *Batch, 10), make(chan error, 1)
-		go func() {
-			ended <- s.Follow(context.Background(), func() Limit {
-				mu.Lock()
-				defer mu.Unlock()
-				return limit
-			}, out)
-		}()
+		go func() { ended <- s.Follow(context.Background(), limit.get, out) }()
 		deadline := time.After(30 * time.Second)
 		for got := ""; got != "beside"; {
 			select {
@@ -77,9 +86,7 @@ func TestRealFollow(t *testing.T) {
 		}
 		defer closeQuietly(later.Conn)
 		db.exec("INSERT INTO public.t VALUES (3, 'after')")
-		mu.Lock()
-		defer mu.Unlock()
-		if past == 0 || past > later.Point {
+		if past := limit.past; past == 0 || past > later.Point {
 			t.Errorf("the point was said to be past %s, and is %s", past, later.Point)
 		}
 		if got := collect(out); got != "open" {

@@ -209,7 +209,7 @@ func TestErrors(t *testing.T) {
 			if strings.Contains(test.name, "not described") && !errors.Is(err, errWanted) {
 				t.Error("the cause is lost")
 			}
-			if again := s.Decode(0x99, relationT, s.b); again != err {
+			if again := s.Decode(0x99, relationT, s.b); !errors.Is(again, err) {
 				t.Errorf("after an error: %v", again)
 			}
 			if after := outline(s.b); after != before {

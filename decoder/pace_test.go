@@ -282,6 +282,6 @@ func TestKeepalivesAreMerged(t *testing.T) {
 		default:
 		}
 		cancel()
-		<-done
+		_ = <-done
 	})
 }

@@ -243,8 +243,8 @@ func EnsurePublication(ctx context.Context, conn *pgconn.PgConn, o PublicationOp
 	return statements, nil
 }
 
-// raced says that another session changed the same publication at the same time, as a second instance does that
-// starts with the first: the next attempt finds what that one made.
+// raced says that another session changed the same publication at the same time, as a second instance does
+// that starts with the first: the next attempt finds what that one made.
 func raced(refused *ServerError) bool {
 	return refused.Code == codeDuplicateObject || refused.Code == codeUniqueViolation ||
 		refused.Code == codeInternal && strings.Contains(refused.Message, "concurrently updated")

@@ -152,8 +152,8 @@ func TestVerifyPublicationFindsLists(t *testing.T) {
 	})
 }
 
-// TestPublicationRace has many instances make one publication at the same time: each gets it, or an error that says
-// to try again.
+// TestPublicationRace has many instances make one publication at the same time: each gets it, or an error
+// that says to try again.
 func TestPublicationRace(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {
 		db.exec("CREATE TABLE public.raced (id int PRIMARY KEY)")

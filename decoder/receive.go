@@ -73,7 +73,7 @@ func (s *Stream) Hold(ctx context.Context, f func(context.Context) error) error 
 		case now := <-tick.C:
 			if err := s.serve(now); err != nil {
 				cancel(err)
-				<-done
+				_ = <-done // err is the reason for whatever it says
 				return s.end(ctx, err)
 			}
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-// onServers runs f in a database of its own on each server that the environment names, or the embedded one. The database
-// and its slots are dropped again.
+// onServers runs f in a database of its own on each server that the environment names, or the embedded one.
+// The database and its slots are dropped again.
 func onServers(t *testing.T, f func(t *testing.T, db *database)) {
 	t.Helper()
 	for _, u := range local.Servers(t) {

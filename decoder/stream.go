@@ -222,7 +222,7 @@ func start(ctx context.Context, o StreamOptions, conn *pgconn.PgConn) (*Stream, 
 		pacer: pacer{interval: statusInterval(timeout), last: now}, oversleeps: version >= nudgeVersion,
 	}
 	if err := s.command(ctx, startCommand(o, version)); err != nil {
-		s.hangUp()
+		_ = s.hangUp() // err says more
 		return nil, err
 	}
 	s.publish(now)

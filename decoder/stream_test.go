@@ -334,8 +334,13 @@ func TestStreamExpires(t *testing.T) {
 	for _, step := range []struct {
 		at   time.Duration
 		want bool
-	}{{3 * time.Second, false}, {6 * time.Second, false}, {5 * time.Second, false}, {10 * time.Second, true},
-		{11 * time.Second, true}} {
+	}{
+		{3 * time.Second, false},
+		{6 * time.Second, false},
+		{5 * time.Second, false},
+		{10 * time.Second, true},
+		{11 * time.Second, true},
+	} {
 		if s.heard(base.Add(step.at)); s.expired != step.want {
 			t.Errorf("after %s: want expired %t, got %t", step.at, step.want, s.expired)
 		}
@@ -346,8 +351,8 @@ func TestStreamExpires(t *testing.T) {
 	}
 }
 
-// TestUrgentIsSaidOnce hands a keepalive's position over once more, and only once, when the server turns out to
-// be in a hurry: the publisher may have put it off.
+// TestUrgentIsSaidOnce hands a keepalive's position over once more, and only once, when the server turns
+// out to be in a hurry: the publisher may have put it off.
 func TestUrgentIsSaidOnce(t *testing.T) {
 	pool := NewPool(PoolOptions{})
 	s := &Stream{o: StreamOptions{Pool: pool}, decoder: NewDecoder(DecoderOptions{}), batch: pool.Get()}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"strings"
 )
 
@@ -111,7 +112,8 @@ func (a *array) writeArray(w *writer, text []byte) error {
 // itemError adds to a syntax error the position of its item, which is a part of the array's text: both end
 // at the same end of memory.
 func itemError(err error, text, item []byte) error {
-	if e, ok := err.(*syntaxError); ok {
+	var e *syntaxError
+	if errors.As(err, &e) {
 		return badText("array of "+e.form, e.want, cap(text)-cap(item)+e.at)
 	}
 	return err

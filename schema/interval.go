@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"math"
 	"strconv"
 )
@@ -27,7 +28,7 @@ func intervalParser(o *Options) func([]byte) (interval, error) {
 	}
 	return func(text []byte) (interval, error) {
 		v, err := parseInterval(text)
-		if err == errForever {
+		if errors.Is(err, errForever) {
 			return interval{}, nil
 		}
 		return v, err

@@ -7,8 +7,8 @@ import (
 	"github.com/riferrei/srclient"
 )
 
-// Known says whether a subject has a schema, and whether it has this one: then ID registers nothing. Both come
-// from one request each, without waiting for a registry that is down.
+// Known says whether a subject has a schema, and whether it has this one: then ID registers nothing. Both
+// come from one request each, without waiting for a registry that is down.
 func (g *Registry) Known(ctx context.Context, subject, text string) (exists, same bool, err error) {
 	call := g.call(ctx)
 	if _, err := call.client.GetLatestSchema(subject); err != nil {

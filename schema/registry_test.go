@@ -21,7 +21,8 @@ const (
 
 // registryOn returns a Registry on a fake whose every request passes through intercept first.
 func registryOn(t *testing.T, o RegistryOptions, intercept func(w http.ResponseWriter,
-	r *http.Request) bool) *Registry {
+	r *http.Request) bool,
+) *Registry {
 	t.Helper()
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -97,8 +98,10 @@ func TestRegistryWaits(t *testing.T) {
 }
 
 func TestRegistryWaitEnds(t *testing.T) {
-	g, err := NewRegistry(RegistryOptions{URL: "http://user:canary@127.0.0.1:1/path/",
-		MaxPause: 5 * time.Millisecond})
+	g, err := NewRegistry(RegistryOptions{
+		URL:      "http://user:canary@127.0.0.1:1/path/",
+		MaxPause: 5 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,14 +174,18 @@ func TestRegistryRefusals(t *testing.T) {
 	}{
 		{401, `{"error_code":401,"message":"no"}`, new(*RegistryAuthError), []string{"user clerk", "401"}},
 		{401, `<html>proxy</html>`, new(*RegistryAuthError), []string{"user clerk", "401"}},
-		{403, `{"error_code":40301,"message":"no"}`, new(*RegistryAuthError), []string{"user clerk", "403",
-			"grant"}},
+		{403, `{"error_code":40301,"message":"no"}`, new(*RegistryAuthError), []string{
+			"user clerk", "403",
+			"grant",
+		}},
 		{
 			409, `{"error_code":409,"message":"reader field b\n missing default"}`, new(*IncompatibleError),
 			[]string{"t-value", "reader field b missing default", "lower the subject's compatibility"},
 		},
-		{422, `{"error_code":42201,"message":"Invalid schema"}`, new(*RegistryError), []string{"t-value", "422",
-			"Invalid schema"}},
+		{422, `{"error_code":42201,"message":"Invalid schema"}`, new(*RegistryError), []string{
+			"t-value", "422",
+			"Invalid schema",
+		}},
 		{404, `<html>nothing here</html>`, new(*RegistryError), []string{"404"}},
 		{200, `<html>welcome</html>`, new(*RegistryError), []string{"the URL may lack its path"}},
 	} {
@@ -225,7 +232,8 @@ func TestRegistrySecrets(t *testing.T) {
 	var seen []string
 	asked := 0
 	o := RegistryOptions{User: "clerk", Password: func() (string,
-		error) {
+		error,
+	) {
 		asked++
 		return "p" + strconv.Itoa(asked), nil
 	}}

@@ -175,8 +175,10 @@ func orderedColumns(columns []indexColumn) []KeyColumn {
 			column.Descending != columns[0].Descending || column.Schema != columns[0].Schema {
 			return nil
 		}
-		key[i] = KeyColumn{Name: *column.Name, Type: column.Type, Schema: column.Schema,
-			Descending: column.Descending}
+		key[i] = KeyColumn{
+			Name: *column.Name, Type: column.Type, Schema: column.Schema,
+			Descending: column.Descending,
+		}
 	}
 	return key
 }

@@ -92,8 +92,10 @@ func (c *Catalog) Relation(ctx context.Context, oid uint32) (*schema.Relation, e
 		return nil, fmt.Errorf("describe table %d: %w", oid, err)
 	}
 	if details == nil {
-		return nil, &Error{Doing: fmt.Sprintf("describe table %d", oid), Code: codeUndefinedTable,
-			Message: "the table does not exist", Advice: "it was dropped meanwhile", retryable: true}
+		return nil, &Error{
+			Doing: fmt.Sprintf("describe table %d", oid), Code: codeUndefinedTable,
+			Message: "the table does not exist", Advice: "it was dropped meanwhile", retryable: true,
+		}
 	}
 	shape := details.shape(oid, c.snapshotColumns(details))
 	relation, err := c.build(ctx, shape, details)
@@ -130,9 +132,11 @@ func (d *relationDetails) shape(oid uint32, columns []attributeFacts) decoder.Sh
 	s := decoder.Shape{OID: oid, Namespace: d.Namespace, Name: d.Name, Identity: schema.Identity(d.Identity[0])}
 	identity := d.identityColumns()
 	for _, column := range columns {
-		s.Columns = append(s.Columns, decoder.ShapeColumn{Name: column.Name, TypeOID: column.Type,
+		s.Columns = append(s.Columns, decoder.ShapeColumn{
+			Name: column.Name, TypeOID: column.Type,
 			TypMod: column.TypMod,
-			Key:    s.Identity == schema.IdentityFull || slices.Contains(identity, column.Name)})
+			Key:    s.Identity == schema.IdentityFull || slices.Contains(identity, column.Name),
+		})
 	}
 	return s
 }
@@ -169,16 +173,21 @@ func (c *Catalog) Describe(ctx context.Context, s decoder.Shape) (*schema.Relati
 
 // build puts a relation together. details is nil for a table that does not exist any more.
 func (c *Catalog) build(ctx context.Context, s decoder.Shape,
-	details *relationDetails) (*schema.Relation, error) {
+	details *relationDetails,
+) (*schema.Relation, error) {
 	types, err := c.loadTypes(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("describe %s.%s: %w", s.Namespace, s.Name, err)
 	}
-	r := &schema.Relation{OID: s.OID, Namespace: s.Namespace, Name: s.Name, Identity: s.Identity,
-		Columns: make([]schema.Column, len(s.Columns))}
+	r := &schema.Relation{
+		OID: s.OID, Namespace: s.Namespace, Name: s.Name, Identity: s.Identity,
+		Columns: make([]schema.Column, len(s.Columns)),
+	}
 	for i, column := range s.Columns {
-		r.Columns[i] = schema.Column{Name: column.Name, Type: types.of(column), TypMod: column.TypMod,
-			InIdentity: column.Key}
+		r.Columns[i] = schema.Column{
+			Name: column.Name, Type: types.of(column), TypMod: column.TypMod,
+			InIdentity: column.Key,
+		}
 		if details == nil {
 			continue
 		}

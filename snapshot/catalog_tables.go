@@ -122,8 +122,10 @@ func (c *Catalog) loadTables(ctx context.Context) (*tables, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tables{catalog: c, all: all, byOID: map[uint32]*relationFacts{},
-		children: map[uint32][]*relationFacts{}, chosen: map[uint32]int{}, skipped: map[uint32]string{}}
+	t := &tables{
+		catalog: c, all: all, byOID: map[uint32]*relationFacts{},
+		children: map[uint32][]*relationFacts{}, chosen: map[uint32]int{}, skipped: map[uint32]string{},
+	}
 	for i := range all {
 		f := &all[i]
 		t.byOID[f.OID] = f

@@ -72,7 +72,8 @@ func TestTables(t *testing.T) {
 		}
 		inOrder := Select{Match: []func(_, _ string) bool{
 			func(schema, table string) bool { return schema == "sales" },
-			func(schema, table string) bool { return table == "a" || table == "b" }}}
+			func(schema, table string) bool { return table == "a" || table == "b" },
+		}}
 		s, err := debezium.Tables(ctx, inOrder)
 		if want := "sales.a sales.p sales.p_1 sales.p_2 sales.parted public.a " +
 			"public.b"; err != nil || names(s) != want {
@@ -96,8 +97,10 @@ func TestKeep(t *testing.T) {
 			{"public.aa public.b", "a", "pattern public.aa matches no table"},
 			{"public.a", "a", "the table filters match no table"},
 		} {
-			s, err := c.Tables(context.Background(), Select{Patterns: strings.Fields(test.patterns),
-				Keep: func(_, table string) bool { return !slices.Contains(strings.Fields(test.without), table) }})
+			s, err := c.Tables(context.Background(), Select{
+				Patterns: strings.Fields(test.patterns),
+				Keep:     func(_, table string) bool { return !slices.Contains(strings.Fields(test.without), table) },
+			})
 			got := names(s)
 			if err != nil {
 				got = err.Error()

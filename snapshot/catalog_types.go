@@ -45,8 +45,10 @@ func (s typeSet) of(column decoder.ShapeColumn) *schema.Type {
 	if t := s[column.TypeOID]; t != nil {
 		return t
 	}
-	t := &schema.Type{OID: column.TypeOID, Namespace: column.TypeNamespace, Name: column.TypeName,
-		Kind: schema.KindBase, BaseTypMod: -1}
+	t := &schema.Type{
+		OID: column.TypeOID, Namespace: column.TypeNamespace, Name: column.TypeName,
+		Kind: schema.KindBase, BaseTypMod: -1,
+	}
 	if t.Name == "" {
 		t.Name = fmt.Sprintf("unknown %d", column.TypeOID)
 	}
@@ -107,8 +109,10 @@ func resolve(facts map[uint32]*typeFacts, known typeSet, oid uint32, depth int) 
 	if f == nil || depth > maxTypeDepth {
 		return nil
 	}
-	t := &schema.Type{OID: f.OID, Namespace: f.Namespace, Name: f.Name, Kind: schema.TypeKind(f.Kind[0]),
-		Labels: f.Labels, BaseTypMod: -1}
+	t := &schema.Type{
+		OID: f.OID, Namespace: f.Namespace, Name: f.Name, Kind: schema.TypeKind(f.Kind[0]),
+		Labels: f.Labels, BaseTypMod: -1,
+	}
 	switch {
 	case f.Element != 0:
 		t.Kind = schema.KindArray

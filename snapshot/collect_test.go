@@ -16,8 +16,10 @@ func TestDebeziumMarkers(t *testing.T) {
 			"CREATE TABLE c_empty (id int PRIMARY KEY)", "CREATE TABLE d_one (id int PRIMARY KEY)",
 			"CREATE TABLE e_one (id int PRIMARY KEY)", "CREATE TABLE f_empty (id int PRIMARY KEY)",
 			"INSERT INTO b_rows VALUES (1), (2), (3)", "INSERT INTO d_one VALUES (7)", "INSERT INTO e_one VALUES (8)")
-		for debezium, first := range map[bool]schema.Marker{true: schema.MarkerFirstInTable,
-			false: schema.MarkerFirst} {
+		for debezium, first := range map[bool]schema.Marker{
+			true:  schema.MarkerFirstInTable,
+			false: schema.MarkerFirst,
+		} {
 			o := db.runOptions(db.catalog(CatalogOptions{Debezium: debezium}), "public.*")
 			o.Workers, o.Debezium = 1, debezium
 			r := collect(o, nil)
@@ -25,8 +27,10 @@ func TestDebeziumMarkers(t *testing.T) {
 			for _, row := range r.rows {
 				got = append(got, row.marker)
 			}
-			want := []schema.Marker{first, schema.MarkerTrue, schema.MarkerLastInTable, schema.MarkerLastInTable,
-				schema.MarkerLast}
+			want := []schema.Marker{
+				first, schema.MarkerTrue, schema.MarkerLastInTable, schema.MarkerLastInTable,
+				schema.MarkerLast,
+			}
 			if r.err != nil || !slices.Equal(got, want) {
 				t.Errorf("Debezium %v: got %v, %v, want %v", debezium, got, r.err, want)
 			}
@@ -88,8 +92,10 @@ func TestRemaining(t *testing.T) {
 func fakeCollector(tables string) *collector {
 	var o Options
 	for _, name := range tables {
-		o.Tables = append(o.Tables, Table{Kind: 'r', Source: Source{Namespace: "s", Name: string(name),
-			ReadKey: keyOf("id")}})
+		o.Tables = append(o.Tables, Table{Kind: 'r', Source: Source{
+			Namespace: "s", Name: string(name),
+			ReadKey: keyOf("id"),
+		}})
 	}
 	o.Keeper = &Keeper{}
 	return newCollector(o.withDefaults(), nil)
@@ -102,8 +108,10 @@ func TestProgressResumes(t *testing.T) {
 		u.done, u.planned, u.sent = true, true, true
 	}
 	c.units[2].planned, c.units[2].keyed, c.units[2].sent, c.units[2].asked = true, true, true, true
-	c.units[2].spans = []*span{{To: []string{"5"}, Last: []string{"4"}}, {From: []string{"5"}, Done: true,
-		read: true}}
+	c.units[2].spans = []*span{{To: []string{"5"}, Last: []string{"4"}}, {
+		From: []string{"5"}, Done: true,
+		read: true,
+	}}
 	c.units[3].done, c.units[3].planned, c.units[3].sent = true, true, true
 	c.nextUnit, c.rows = 4, 77
 	text, err := c.progress()

@@ -152,9 +152,10 @@ func tableFault(doing string, s Source, err error) error {
 		}
 		return fault(doing, err)
 	}
-	e, ok := refusal(doing, refused).(*Error)
-	if !ok {
-		return refusal(doing, refused)
+	refusal := refusal(doing, refused)
+	var e *Error
+	if !errors.As(refusal, &e) || errors.As(refusal, new(*LostError)) {
+		return refusal
 	}
 	switch {
 	case e.Code == codePrivilege && strings.Contains(e.Message, "row-level security"):

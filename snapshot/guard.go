@@ -115,7 +115,8 @@ func (k *Keeper) Guard(ctx context.Context, timeout time.Duration, logger *slog.
 // guard is Guard on a session of its own, which must not be in a transaction: there its snapshot would
 // stand still.
 func guard(ctx context.Context, conn *pgconn.PgConn, seen txSnapshot, timeout time.Duration,
-	logger *slog.Logger) error {
+	logger *slog.Logger,
+) error {
 	started, logged, pause := time.Now(), time.Now(), guardFirstPause
 	for {
 		now, err := currentSnapshot(ctx, conn)

@@ -16,8 +16,10 @@ func TestParseSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for x, want := range map[uint64]bool{9: true, 10: true, 12: false, 13: true, 17: false, 19: true,
-		20: false, 21: false} {
+	for x, want := range map[uint64]bool{
+		9: true, 10: true, 12: false, 13: true, 17: false, 19: true,
+		20: false, 21: false,
+	} {
 		if got := s.finished(x); got != want {
 			t.Errorf("%d finished: got %v, want %v", x, got, want)
 		}

@@ -75,9 +75,11 @@ func (d *database) snapshotAndStream(ctx context.Context, out chan<- *decoder.Ba
 	if err != nil {
 		return err
 	}
-	slot, err := decoder.CreateSlot(ctx, decoder.CreateOptions{Connect: d.options(),
+	slot, err := decoder.CreateSlot(ctx, decoder.CreateOptions{
+		Connect:   d.options(),
 		Name:      fmt.Sprintf("hold_%d", time.Now().UnixNano()),
-		Temporary: true})
+		Temporary: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -86,15 +88,19 @@ func (d *database) snapshotAndStream(ctx context.Context, out chan<- *decoder.Ba
 		return err
 	}
 	defer keeper.Close()
-	stream, err := decoder.Open(ctx, decoder.StreamOptions{Connect: d.options(), Conn: slot.Conn,
+	stream, err := decoder.Open(ctx, decoder.StreamOptions{
+		Connect: d.options(), Conn: slot.Conn,
 		Slot:         slot.Name,
-		Publications: []string{"p"}, Start: slot.Point, Decoder: decoder.DecoderOptions{Describe: c.describe}})
+		Publications: []string{"p"}, Start: slot.Point, Decoder: decoder.DecoderOptions{Describe: c.describe},
+	})
 	if err != nil {
 		return err
 	}
 	err = stream.Hold(ctx, func(ctx context.Context) error {
-		return Run(ctx, Options{Connect: d.connect, Keeper: keeper, Point: slot.Point, LSN: slot.Restart,
-			Tables: selection.Tables, Relation: c.Relation, ResumeRows: 3000}, out)
+		return Run(ctx, Options{
+			Connect: d.connect, Keeper: keeper, Point: slot.Point, LSN: slot.Restart,
+			Tables: selection.Tables, Relation: c.Relation, ResumeRows: 3000,
+		}, out)
 	})
 	if err != nil {
 		return err

@@ -121,8 +121,10 @@ func (d *database) keeper() (*Keeper, decoder.LSN) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	slot, err := decoder.CreateSlot(ctx, decoder.CreateOptions{Connect: d.options(), Temporary: true,
-		Name: fmt.Sprintf("snapshot_%d_%d", os.Getpid(), time.Now().UnixNano())})
+	slot, err := decoder.CreateSlot(ctx, decoder.CreateOptions{
+		Connect: d.options(), Temporary: true,
+		Name: fmt.Sprintf("snapshot_%d_%d", os.Getpid(), time.Now().UnixNano()),
+	})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -66,8 +66,10 @@ func (m *meter) report(done bool) {
 	oldest := m.samples[m.next]
 	m.samples[m.next] = sample{at: now, rows: c.rows}
 	m.next = (m.next + 1) % meterSamples
-	r := Report{Table: c.table, Tables: len(c.tables), Rows: c.rows, EstimatedRows: m.estimate,
-		Remaining: -1, Elapsed: now.Sub(m.started), Done: done}
+	r := Report{
+		Table: c.table, Tables: len(c.tables), Rows: c.rows, EstimatedRows: m.estimate,
+		Remaining: -1, Elapsed: now.Sub(m.started), Done: done,
+	}
 	for _, t := range c.tables {
 		if t.done() {
 			r.TablesDone++

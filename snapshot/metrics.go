@@ -13,15 +13,23 @@ type Metrics struct {
 // NewMetrics registers the metrics with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "tributary_snapshot_rows_total",
-			Help: "Rows that snapshots have delivered."}),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "tributary_snapshot_bytes_total",
-			Help: "Memory that the delivered rows took in batches, in bytes."}),
-		tablesLeft: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tributary_snapshot_tables_remaining",
-			Help: "Tables that the running snapshot has not finished."}),
-		guard: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tributary_snapshot_guard_seconds",
+		rows: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tributary_snapshot_rows_total",
+			Help: "Rows that snapshots have delivered.",
+		}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tributary_snapshot_bytes_total",
+			Help: "Memory that the delivered rows took in batches, in bytes.",
+		}),
+		tablesLeft: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tributary_snapshot_tables_remaining",
+			Help: "Tables that the running snapshot has not finished.",
+		}),
+		guard: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tributary_snapshot_guard_seconds",
 			Help:    "Time until a slot's snapshot was safe to read with.",
-			Buckets: []float64{.001, .01, .1, 1, 10, 60, 600}}),
+			Buckets: []float64{.001, .01, .1, 1, 10, 60, 600},
+		}),
 	}
 	r.MustRegister(m.rows, m.bytes, m.tablesLeft, m.guard)
 	return m

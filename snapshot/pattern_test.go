@@ -47,9 +47,11 @@ func TestPattern(t *testing.T) {
 }
 
 func TestPatternExact(t *testing.T) {
-	for text, want := range map[string]bool{"a.b": true, `"a*".b`: true, `a.\*`: true, "a.b*": false,
+	for text, want := range map[string]bool{
+		"a.b": true, `"a*".b`: true, `a.\*`: true, "a.b*": false,
 		"?.b":   false,
-		"a.[b]": false} {
+		"a.[b]": false,
+	} {
 		p, err := parsePattern(text)
 		if err != nil {
 			t.Fatal(err)

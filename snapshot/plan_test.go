@@ -26,24 +26,55 @@ func TestSelectRows(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"whole", unit{source: one, keyed: true}, span{},
-			`SELECT "id", "v" FROM ONLY "s"."o""dd" ORDER BY "id"`, nil},
-		{"range", unit{source: one, keyed: true}, span{From: []string{"1"}, To: []string{"9"}},
+		{
+			"whole",
+			unit{source: one, keyed: true},
+			span{},
+			`SELECT "id", "v" FROM ONLY "s"."o""dd" ORDER BY "id"`, nil,
+		},
+		{
+			"range",
+			unit{source: one, keyed: true},
+			span{From: []string{"1"}, To: []string{"9"}},
 			`SELECT "id", "v" FROM ONLY "s"."o""dd" WHERE "id" OPERATOR("pg_catalog".>) $1::integer AND ` +
-				`"id" OPERATOR("pg_catalog".<=) $2::integer ORDER BY "id"`, []string{"1", "9"}},
-		{"resumed", unit{source: one, keyed: true}, span{From: []string{"1"}, Last: []string{"5"}},
+				`"id" OPERATOR("pg_catalog".<=) $2::integer ORDER BY "id"`,
+			[]string{"1", "9"},
+		},
+		{
+			"resumed",
+			unit{source: one, keyed: true},
+			span{From: []string{"1"}, Last: []string{"5"}},
 			`SELECT "id", "v" FROM ONLY "s"."o""dd" WHERE "id" OPERATOR("pg_catalog".>) $1::integer ORDER BY "id"`,
-			[]string{"5"}},
-		{"composite, key not selected, filter", unit{source: two, keyed: true}, span{From: []string{"1", "2"}},
+			[]string{"5"},
+		},
+		{
+			"composite, key not selected, filter",
+			unit{source: two, keyed: true},
+			span{From: []string{"1", "2"}},
 			`SELECT "id", "v", "a", "b" FROM ONLY "s"."t" WHERE ((v > 0)) AND ROW("a", "b") ` +
-				`OPERATOR("pg_catalog".>) ROW($1::integer, $2::integer) ORDER BY "a", "b"`, []string{"1", "2"}},
-		{"descending", unit{source: down, keyed: true}, span{From: []string{"9"}, To: []string{"1"}},
+				`OPERATOR("pg_catalog".>) ROW($1::integer, $2::integer) ORDER BY "a", "b"`,
+			[]string{"1", "2"},
+		},
+		{
+			"descending",
+			unit{source: down, keyed: true},
+			span{From: []string{"9"}, To: []string{"1"}},
 			`SELECT "id", "v" FROM ONLY "s"."t" WHERE "id" OPERATOR("pg_catalog".<) $1::integer AND ` +
-				`"id" OPERATOR("pg_catalog".>=) $2::integer ORDER BY "id" DESC`, []string{"9", "1"}},
-		{"blocks", unit{source: Source{Namespace: "s", Name: "t"}}, span{From: []string{"10"}, To: []string{"20"}},
-			`SELECT "id", "v" FROM ONLY "s"."t" WHERE ctid >= '(10,0)'::tid AND ctid < '(20,0)'::tid`, nil},
-		{"override", unit{source: two, override: "SELECT 1"}, span{},
-			`SELECT "id", "v" FROM (SELECT 1) AS overridden`, nil},
+				`"id" OPERATOR("pg_catalog".>=) $2::integer ORDER BY "id" DESC`,
+			[]string{"9", "1"},
+		},
+		{
+			"blocks",
+			unit{source: Source{Namespace: "s", Name: "t"}},
+			span{From: []string{"10"}, To: []string{"20"}},
+			`SELECT "id", "v" FROM ONLY "s"."t" WHERE ctid >= '(10,0)'::tid AND ctid < '(20,0)'::tid`, nil,
+		},
+		{
+			"override",
+			unit{source: two, override: "SELECT 1"},
+			span{},
+			`SELECT "id", "v" FROM (SELECT 1) AS overridden`, nil,
+		},
 	} {
 		got := selectRows(&test.unit, &test.span, []string{"id", "v"})
 		if got.sql != test.want || !slices.Equal(got.args, test.args) {
@@ -58,9 +89,16 @@ func TestSpanCount(t *testing.T) {
 		pages         int64
 		workers, want int
 	}{
-		{0, 0, 2, 1}, {100, 1, 2, 1}, {1000, 9, 2, 1}, {1001, 9, 2, 2}, {5000, 9, 2, 5}, {1e9, 9, 2, 16},
-		{1e9, 9, 9, 32}, {1e9, 9, 1, 1},
-		{-1, 10, 2, 1}, {-1, 100, 2, 6}, // never analysed: by its size
+		{0, 0, 2, 1},
+		{100, 1, 2, 1},
+		{1000, 9, 2, 1},
+		{1001, 9, 2, 2},
+		{5000, 9, 2, 5},
+		{1e9, 9, 2, 16},
+		{1e9, 9, 9, 32},
+		{1e9, 9, 1, 1},
+		{-1, 10, 2, 1},
+		{-1, 100, 2, 6}, // never analysed: by its size
 	} {
 		if got := spanCount(Source{RelTuples: test.rows, Pages: test.pages}, test.workers, 1000); got != test.want {
 			t.Errorf("%+v: got %d ranges", test, got)

@@ -52,8 +52,10 @@ func ProgressDone(stored []byte) (done bool, point decoder.LSN, err error) {
 
 // progress writes how far the run is with what has been sent.
 func (c *collector) progress() ([]byte, error) {
-	p := progress{Point: c.o.Point, LSN: c.o.LSN, Rows: c.rowsBefore + c.rows, DoneUnits: len(c.units),
-		Done: true}
+	p := progress{
+		Point: c.o.Point, LSN: c.o.LSN, Rows: c.rowsBefore + c.rows, DoneUnits: len(c.units),
+		Done: true,
+	}
 	for c.firstOpen < len(c.units) && c.units[c.firstOpen].done {
 		c.firstOpen++
 	}

@@ -10,8 +10,8 @@ type Report struct {
 	TablesDone, Tables int
 	// Rows were delivered by this run.
 	Rows int64
-	// EstimatedRows is how many rows this run delivers in all, by the server's estimate; -1 is unknown, since a
-	// table was never analysed.
+	// EstimatedRows is how many rows this run delivers in all, by the server's estimate; -1 is unknown,
+	// since a table was never analysed.
 	EstimatedRows int64
 	// RowsPerSecond is the mean of the last seconds.
 	RowsPerSecond float64

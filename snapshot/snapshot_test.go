@@ -19,8 +19,10 @@ import (
 func (d *database) runOptions(c *Catalog, patterns ...string) Options {
 	d.t.Helper()
 	keeper, point := d.keeper()
-	return Options{Connect: d.connect, Keeper: keeper, Point: point, LSN: point - 1,
-		Tables: c.selected(d.t, patterns...), Relation: c.Relation}
+	return Options{
+		Connect: d.connect, Keeper: keeper, Point: point, LSN: point - 1,
+		Tables: c.selected(d.t, patterns...), Relation: c.Relation,
+	}
 }
 
 // ids returns how often each first column came for a table.

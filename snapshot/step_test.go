@@ -108,7 +108,8 @@ func TestNotes(t *testing.T) {
 		{Name: "id", InIdentity: true}, {Name: "id of", InIdentity: true}, {Name: "doc"},
 	}}
 	const stored = `{"point":"0/10","lsn":"0/10","done_before":{"schema":"public","table":"t"},"done_units":0,` +
-		`"active":[{"schema":"public","table":"t","key":["id of text"],"ranges":[{"last":["m"]}]}],"rows":5,"done":false}`
+		`"active":[{"schema":"public","table":"t","key":["id of text"],"ranges":[{"last":["m"]}]}],` +
+		`"rows":5,"done":false}`
 	update := func(before, after, doc schema.Datum) *decoder.Change {
 		c := &decoder.Change{Op: schema.OpUpdate, Relation: r, New: schema.Row{text("1"), after, doc}}
 		if before.Kind == schema.Text {
@@ -128,7 +129,9 @@ func TestNotes(t *testing.T) {
 		{"key moved, value sent", update(text("z"), text("b"), text("whole")), false},
 		{"key stayed", update(text("b"), text("b"), left), false},
 		{"no old row", update(schema.Datum{}, text("b"), left), false},
-		{"an insert", &decoder.Change{Op: schema.OpCreate, Relation: r, New: schema.Row{text("1"), text("c"), left}}, false},
+		{"an insert", &decoder.Change{
+			Op: schema.OpCreate, Relation: r, New: schema.Row{text("1"), text("c"), left},
+		}, false},
 		{"another table", &decoder.Change{
 			Op: schema.OpUpdate, Relation: &other,
 			Old: schema.Row{text("1"), text("z"), left}, New: schema.Row{text("1"), text("y"), left},

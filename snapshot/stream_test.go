@@ -30,7 +30,8 @@ func (d *database) mainSlot() string {
 
 // streamed decodes all that the slot holds.
 func (d *database) streamed(slot string, describe func(decoder.Shape) (*schema.Relation,
-	error)) []decoder.Transaction {
+	error),
+) []decoder.Transaction {
 	d.t.Helper()
 	conn := d.open()
 	result := conn.ExecParams(context.Background(), "SELECT lsn, data FROM "+
@@ -170,7 +171,8 @@ func TestWriters(t *testing.T) {
 		db.exec("INSERT INTO keyed SELECT g, 'old' FROM generate_series(1, 20000) g",
 			"INSERT INTO other SELECT 'k' || g, g FROM generate_series(1, 20000) g", "ANALYZE")
 		c := db.catalog(CatalogOptions{Publications: []string{"p"}, KeyColumns: func(_, table string,
-			_ []string) []string {
+			_ []string,
+		) []string {
 			if table == "full_" {
 				return []string{"a"}
 			}

@@ -100,11 +100,12 @@ type Selection struct {
 // Select says which tables are captured.
 type Select struct {
 	// Patterns are shell-style globs on schema.table: *, ?, [abc], [!abc], and \ before a character that
-	// stands for itself. A part in double quotes stands for itself as a whole, so that a dot can be in a name.
-	// A pattern without a wildcard names one table, which must exist and have changes.
+	// stands for itself. A part in double quotes stands for itself as a whole, so that a dot can be in a
+	// name. A pattern without a wildcard names one table, which must exist and have changes.
 	Patterns []string
-	// Match are predicates instead of Patterns, such as those of regular expressions. A table is captured when
-	// one holds. Under Debezium tables are read in the order of the first one that holds, as it reads them.
+	// Match are predicates instead of Patterns, such as those of regular expressions. A table is captured
+	// when one holds. Under Debezium tables are read in the order of the first one that holds, as it reads
+	// them.
 	Match []func(schema, table string) bool
 	// Keep leaves tables out again that Patterns or Match select, by what it is false for; nil keeps all.
 	Keep func(schema, table string) bool

@@ -24,8 +24,8 @@ type Options struct {
 	Parameters map[string]string
 	// StartTimeout limits each of the attempts to start; 0 means 60 s.
 	StartTimeout time.Duration
-	// Bin is the directory of another server's programs, initdb and pg_ctl among them; empty means the one from
-	// Maven Central.
+	// Bin is the directory of another server's programs, initdb and pg_ctl among them; empty means the one
+	// from Maven Central.
 	Bin string
 }
 

@@ -70,8 +70,8 @@ func RealPostgres(t testing.TB) []string {
 	return strings.Fields(real(t, envPostgres))
 }
 
-// Servers returns the URLs in TRIBUTARY_TEST_POSTGRES, or the embedded server's where the environment names none: for
-// tests that are to run on every server there is.
+// Servers returns the URLs in TRIBUTARY_TEST_POSTGRES, or the embedded server's where the environment names
+// none: for tests that are to run on every server there is.
 func Servers(t testing.TB) []string {
 	t.Helper()
 	if urls := strings.Fields(os.Getenv(envPostgres)); len(urls) > 0 {
