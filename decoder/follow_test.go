@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// movingLimit is the limit of a stream while a slot is made: past is where its point was last said to be past.
+// movingLimit is the limit of a stream while a slot is made: past is where its point was said to be past.
 type movingLimit struct {
 	mu    sync.Mutex // guards what follows
 	limit Limit

@@ -183,8 +183,8 @@ func (c *consistency) get() decoder.Limit {
 }
 
 // temporary makes a slot for the sake of its snapshot, and has the stream go on to its consistent point. It
-// vanishes with its session, once the keeper has the snapshot. It returns none for a snapshot that is no longer
-// wanted.
+// vanishes with its session, once the keeper has the snapshot. It returns none for a snapshot that is no
+// longer wanted.
 //
 // Nothing may pass the point before it is known, so the stream stands until the slot is made: milliseconds,
 // unless a transaction holds its making up. Then the stream goes on behind the LSNs that the point is known
