@@ -11,7 +11,8 @@ import (
 // SetIdentity sets a table's replica identity: default, full, nothing, or "index NAME". It changes nothing,
 // and returns no SQL, when the table has that identity. The role must own the table. Rows that are written
 // before keep the identity that they were written under.
-func SetIdentity(ctx context.Context, conn *pgconn.PgConn, table TableName, identity string) (sql string, err error) {
+func SetIdentity(ctx context.Context, conn *pgconn.PgConn, table TableName, identity string,
+) (string, error) {
 	word, index, _ := strings.Cut(identity, " ")
 	kind, clause := strings.ToLower(word), strings.ToUpper(word)
 	switch {
@@ -21,11 +22,12 @@ func SetIdentity(ctx context.Context, conn *pgconn.PgConn, table TableName, iden
 	case kind == "default" || kind == "full" || kind == "nothing":
 		index = ""
 	default:
-		return "", fmt.Errorf("replica identity %q of %s: want default, full, nothing or index NAME", identity, table)
+		return "", fmt.Errorf("replica identity %q of %s: want default, full, nothing or index NAME",
+			identity, table)
 	}
 	doing := "set replica identity of " + table.String()
-	rows, err := paramQuery(ctx, conn, `SELECT c.relreplident, coalesce((SELECT i.relname FROM pg_catalog.pg_index x
-		JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident), '')
+	rows, err := paramQuery(ctx, conn, `SELECT c.relreplident, coalesce((SELECT i.relname
+		FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident), '')
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = $2`, table.Namespace, table.Name)
 	if err != nil {
@@ -37,7 +39,7 @@ func SetIdentity(ctx context.Context, conn *pgconn.PgConn, table TableName, iden
 	if rows[0][0] == kind[:1] && (kind != "index" || rows[0][1] == index) {
 		return "", nil
 	}
-	sql = fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY %s", table.quoted(), clause)
+	sql := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY %s", table.quoted(), clause)
 	if _, err := simpleQuery(ctx, conn, sql); err != nil {
 		return "", fmt.Errorf("%w: as the table's owner run: %s", fault(doing, err), sql)
 	}

@@ -15,9 +15,9 @@ type whole struct {
 	ids         []string
 }
 
-// TestInterleaved stops after exactly one transaction, for each of many that overlap and whose commit records
-// stand back to back, and expects every later one whole, and no earlier one, when the stream starts there again:
-// once as the server cuts it off, once as a stored position does.
+// TestInterleaved stops after exactly one transaction, for each of many that overlap and whose commit
+// records stand back to back, and expects every later one whole, and no earlier one, when the stream starts
+// there again: once as the server cuts it off, once as a stored position does.
 func TestInterleaved(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {
 		db.prepare()
@@ -54,8 +54,8 @@ func TestInterleaved(t *testing.T) {
 	})
 }
 
-// overlap commits three transactions a round: two interleaved ones, one right behind the other, and one that lies
-// inside of the first, so that rows of a later commit stand before those of an earlier one.
+// overlap commits three transactions a round: two interleaved ones, one right behind the other, and one
+// that lies inside of the first, so that rows of a later commit stand before those of an earlier one.
 func (db *database) overlap(rounds int) {
 	db.t.Helper()
 	a, b, c := dial(db.t, db.connect), dial(db.t, db.connect), dial(db.t, db.connect)
@@ -74,8 +74,9 @@ func (db *database) overlap(rounds int) {
 	}
 }
 
-// receive streams from start, or as if the slot had stood at resume, until n transactions have come, and a little
-// longer when there should be no more. It confirms nothing, so that the next one begins where this one did.
+// receive streams from start, or as if the slot had stood at resume, until n transactions have come, and a
+// little longer when there should be no more. It confirms nothing, so that the next one begins where this
+// one did.
 func (db *database) receive(start, resume LSN, n int) []whole {
 	db.t.Helper()
 	o := db.options()

@@ -157,7 +157,13 @@ func (o PublicationOptions) withDefaults() PublicationOptions {
 // createSQL is the statement that makes the publication. ONLY keeps inheritance children out: they are
 // named by themselves or not captured.
 func (o PublicationOptions) createSQL() string {
-	tables := map[Scope]string{NamedTables: " FOR TABLE " + tableList(o.Tables), AllTables: " FOR ALL TABLES"}[o.Scope]
+	tables := "" // NoTables
+	switch o.Scope {
+	case NamedTables:
+		tables = " FOR TABLE " + tableList(o.Tables)
+	case AllTables:
+		tables = " FOR ALL TABLES"
+	}
 	return fmt.Sprintf("CREATE PUBLICATION %s%s WITH (publish = %s, publish_via_partition_root = %t)",
 		quoteIdentifier(o.Name), tables, quoteLiteral(o.Operations.String()), o.ViaRoot)
 }

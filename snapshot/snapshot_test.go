@@ -273,7 +273,8 @@ func TestSnapshotKept(t *testing.T) {
 func TestRefused(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {
 		role := fmt.Sprintf("snapshot_reader_%d", time.Now().UnixNano())
-		db.exec("CREATE ROLE "+role+" LOGIN PASSWORD 'postgres'", "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+		db.exec("CREATE ROLE "+role+" LOGIN PASSWORD 'postgres'",
+			"CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
 		t.Cleanup(func() { db.exec("DROP OWNED BY "+role, "DROP ROLE "+role) })
 		c := db.catalog(CatalogOptions{})
 		fails := func(before string, advice string, retryable bool) {
