@@ -136,7 +136,8 @@ func connectOnce(ctx context.Context, o ConnectOptions) (*pgconn.PgConn, error) 
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+			// A caller's bound that has passed says as little for good as the dialer's own.
+			return nil, fault(doing, context.Cause(ctx))
 		}
 		// pgconn repeats host and user, and lists every address; the innermost cause says it.
 		return nil, fault(doing, err)

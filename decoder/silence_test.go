@@ -21,6 +21,14 @@ func TestSilentServerIsRetried(t *testing.T) {
 	if err == nil || !Retryable(err) {
 		t.Errorf("want an error that is worth another try, got %v", err)
 	}
+	bounded, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_, err = Connect(bounded, ConnectOptions{
+		URL: "postgres://u@" + listener.Addr().String() + "/db?sslmode=disable",
+	})
+	if err == nil || !Retryable(err) {
+		t.Errorf("within a caller's bound: want an error that is worth another try, got %v", err)
+	}
 	// A bound that a caller has set is no verdict on the server either.
 	if err := fault("ask", context.DeadlineExceeded); !Retryable(err) {
 		t.Errorf("want an error that is worth another try, got %v", err)
