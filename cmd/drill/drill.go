@@ -169,6 +169,10 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 		problem(err)
 	}
 	report.Problems = append(report.Problems, report.Audit.problems...)
+	if len(report.Problems) == 0 { // else what it would say is known
+		problem(l.verify(ctx))
+		problem(l.verify(ctx, "--log"))
+	}
 	report.Problems = append(report.Problems, l.fleet.check()...)
 	report.Transactions, report.PeakMiB = count.Load(), l.fleet.peak>>10
 	if report.PeakMiB > peakLimit {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -228,4 +230,16 @@ func (l *life) settle(ctx context.Context, round int) error {
 		}
 	}
 	return l.log.drain(ctx)
+}
+
+// verify has the program audit itself: a second opinion, which must be the same.
+func (l *life) verify(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	args = append([]string{"verify", "--config", l.fleet.members[0].config}, args...)
+	out, err := exec.CommandContext(ctx, l.s.binary, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("tributary %s: %w:\n%s", strings.Join(args, " "), err, out[max(0, len(out)-2000):])
+	}
+	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// TestSlotGone has the slot, or what it depends on, go away: each time the program stops with what is in doubt
-// and what repairs it, and says the same when it is started again.
+// TestSlotGone has the slot, or what it depends on, go away: each time the program stops with what is in
+// doubt and what repairs it, and says the same when it is started again.
 func TestSlotGone(t *testing.T) {
 	server := mortal(t)
 	brokers, registry := local.Kafka(t), local.Registry(t)
@@ -83,8 +83,8 @@ func (b *bench) lose() {
 	b.Fatal("the server still keeps the slot's WAL")
 }
 
-// TestSlotDroppedUnderway has somebody end the session and drop the slot while the pipeline streams: it does not
-// make a new one by itself.
+// TestSlotDroppedUnderway has somebody end the session and drop the slot while the pipeline streams: it
+// does not make a new one by itself.
 func TestSlotDroppedUnderway(t *testing.T) {
 	b := newBench(t, mortal(t).URL(), local.Kafka(t), local.Registry(t))
 	l := b.run(t)

@@ -172,8 +172,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// TestServerStops has a server in fast shutdown wait for nobody, whether the pipeline is idle or has seen only
-// what is not published, and the pipeline go on when the server is back.
+// TestServerStops has a server in fast shutdown wait for nobody, whether the pipeline is idle or has seen
+// only what is not published, and the pipeline go on when the server is back.
 func TestServerStops(t *testing.T) {
 	server := mortal(t)
 	b := newBench(t, server.URL(), local.Kafka(t), local.Registry(t))
@@ -181,7 +181,9 @@ func TestServerStops(t *testing.T) {
 	seen := newTopics(t, b.rig)
 	l := b.start(t)
 	l.reach(t, stateStreaming)
-	for _, activity := range []string{"SELECT 1", "INSERT INTO public.elsewhere SELECT generate_series(1, 20000)"} {
+	for _, activity := range []string{
+		"SELECT 1", "INSERT INTO public.elsewhere SELECT generate_series(1, 20000)",
+	} {
 		pace := b.pace(seen, l)
 		b.exec(activity)
 		began := time.Now()
@@ -200,8 +202,8 @@ func TestServerStops(t *testing.T) {
 	b.once(seen)
 }
 
-// TestIdleSlot has a slot follow what is written to tables that are not published, and never go back, also when
-// the process is killed.
+// TestIdleSlot has a slot follow what is written to tables that are not published, and never go back, also
+// when the process is killed.
 func TestIdleSlot(t *testing.T) {
 	b := newBench(t, mortal(t).URL(), local.Kafka(t), local.Registry(t))
 	b.exec("CREATE TABLE public.elsewhere (id int)")
