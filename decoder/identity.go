@@ -27,7 +27,8 @@ func SetIdentity(ctx context.Context, conn *pgconn.PgConn, table TableName, iden
 	}
 	doing := "set replica identity of " + table.String()
 	rows, err := paramQuery(ctx, conn, `SELECT c.relreplident, coalesce((SELECT i.relname
-		FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident), '')
+			FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+			WHERE x.indrelid = c.oid AND x.indisreplident), '')
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = $2`, table.Namespace, table.Name)
 	if err != nil {

@@ -63,7 +63,8 @@ func newAuxiliaries(o *Options, t *tables) *auxiliaries {
 
 // appendMessage appends a logical message whose source b has set.
 func (a *auxiliaries) appendMessage(ctx context.Context, w *window, b *builder, t *decoder.Transaction,
-	c *decoder.Change) error {
+	c *decoder.Change,
+) error {
 	to := &a.message
 	if err := to.ensure(ctx, a.tables, a.messages.KeySchema(), a.messages.ValueSchema()); err != nil {
 		return err
@@ -83,7 +84,8 @@ func (a *auxiliaries) appendMessage(ctx context.Context, w *window, b *builder, 
 
 // appendMark appends where a transaction begins or ends.
 func (a *auxiliaries) appendMark(ctx context.Context, w *window, m *schema.TransactionMark,
-	at time.Time) error {
+	at time.Time,
+) error {
 	to := &a.transaction
 	err := to.ensure(ctx, a.tables, a.transactions.KeySchema(), a.transactions.ValueSchema())
 	if err != nil {

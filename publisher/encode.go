@@ -55,8 +55,10 @@ func newEncoder(p *Publisher, full chan<- *window, free <-chan *window, most int
 	e := &encoder{
 		o: &p.o, board: &p.board, part: p.part, whole: p.whole, b: newBuilder(&p.o), now: time.Now,
 		full: full, free: free, most: most,
-		t: tables{o: &p.o, topics: p.topics, status: &p.board,
-			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats)},
+		t: tables{
+			o: &p.o, topics: p.topics, status: &p.board,
+			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats),
+		},
 		at: progress{resume: p.o.Start},
 	}
 	if k := p.o.Taken; k != nil {
@@ -64,8 +66,10 @@ func newEncoder(p *Publisher, full chan<- *window, free <-chan *window, most int
 	}
 	e.aux = newAuxiliaries(&p.o, &e.t)
 	if s := p.stored; s != nil {
-		e.at = progress{position: s.Position, resume: s.Resume, lastCommit: s.LastCommit, snapshot: s.Snapshot,
-			covered: s.Covered, split: s.Split, taken: s.Taken}
+		e.at = progress{
+			position: s.Position, resume: s.Resume, lastCommit: s.LastCommit, snapshot: s.Snapshot,
+			covered: s.Covered, split: s.Split, taken: s.Taken,
+		}
 		e.skip, e.expect = s.Position, s.Split
 		if s.Split != nil {
 			e.tail = *s.Split
@@ -395,7 +399,8 @@ func (e *encoder) missing() error {
 
 // change encodes one change, in whatever number of records.
 func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change,
-	p decoder.Position) error {
+	p decoder.Position,
+) error {
 	at := e.now()
 	if err := e.beginMark(ctx, t, at); err != nil {
 		return err

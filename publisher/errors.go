@@ -64,7 +64,8 @@ type TimelineError struct {
 	Key string
 	// Stored is the position's timeline, 0 when it is the server's, Timeline the server's.
 	Stored, Timeline int
-	// Resume is how far was published, End where the server's history parts from it; 0 when it never joins it.
+	// Resume is how far was published, End where the server's history parts from it; 0 when it never joins
+	// it.
 	Resume, End decoder.LSN
 }
 
@@ -168,8 +169,8 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("publish %s to topic %s, change %d of the transaction that commits at %s: key of %d "+
 		"and value of %d "+
 		"bytes, limit %d: raise max.message.bytes of the topic (message.max.bytes of the broker) and "+
-		"kafka.max_record_bytes: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit, e.KeyBytes, e.ValueBytes, e.Limit,
-		e.Err)
+		"kafka.max_record_bytes: %v", e.Table, e.Topic, e.Position.Ordinal, e.Position.Commit,
+		e.KeyBytes, e.ValueBytes, e.Limit, e.Err)
 }
 
 // Unwrap returns Kafka's error.

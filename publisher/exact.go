@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // step is a point in a window's delivery, behind which a crash must lose and repeat nothing.
@@ -28,6 +29,11 @@ var errCrashed = errors.New("crashed")
 const (
 	// moreWait is how long a transaction stays open for windows that are about to follow.
 	moreWait = 10 * time.Millisecond
+	// markerWait bounds the wait for the broker to have ended the transaction before, and markerPause is
+	// between two looks. A transaction that begins earlier is put off by the broker for its
+	// add.partitions.to.txn.retry.backoff.ms, 20 by default, although the markers take 1 or 2.
+	markerWait  = 20 * time.Millisecond
+	markerPause = time.Millisecond
 	// openLimit is how long a transaction stays open for more: what is in it is not visible before its end.
 	openLimit = 200 * time.Millisecond
 )
@@ -38,6 +44,8 @@ type exactLane struct {
 	full  <-chan *window
 	free  chan<- *window
 	pause *time.Timer
+	ended time.Time // when a transaction was committed last
+	blind bool      // the broker does not say how transactions stand
 
 	// What follows is of the Kafka transaction that is open.
 	windows       []*window // empty when none is open
@@ -115,6 +123,7 @@ func (l *exactLane) next(ctx context.Context) (w *window, more bool, err error) 
 // produce gives a window's records to the client, in the open transaction or in a new one.
 func (l *exactLane) produce(ctx context.Context, w *window) error {
 	if len(l.windows) == 0 {
+		l.awaitMarkers(ctx)
 		l.began, l.acks = time.Now(), expecting(1) // the one is commit's: it says that all are expected
 		if err := l.p.client.BeginTransaction(); err != nil {
 			return fmt.Errorf("begin the transaction of window %d: %w", l.p.last.Window+1, err)
@@ -131,6 +140,37 @@ func (l *exactLane) produce(ctx context.Context, w *window) error {
 		l.p.client.Produce(ctx, w.record(i), l.acks.promise)
 	}
 	return l.p.o.step(stepProduced)
+}
+
+// awaitMarkers waits until the broker has written the markers of the transaction before, or as long as that
+// is worth it. Nothing depends on it but time.
+func (l *exactLane) awaitMarkers(ctx context.Context) {
+	if l.blind || time.Since(l.ended) >= markerWait {
+		return
+	}
+	ctx, cancel := context.WithDeadline(ctx, l.ended.Add(markerWait))
+	defer cancel()
+	for {
+		request := kmsg.NewPtrDescribeTransactionsRequest()
+		request.TransactionalIDs = []string{l.p.o.transactionalID()}
+		answer, err := request.RequestWith(ctx, l.p.client)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil || len(answer.TransactionStates) != 1 || answer.TransactionStates[0].ErrorCode != 0 {
+			l.blind = true
+			return
+		}
+		if answer.TransactionStates[0].State != "PrepareCommit" {
+			return
+		}
+		l.pause.Reset(markerPause)
+		select {
+		case <-l.pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // commit ends the transaction and gives its windows back.
@@ -156,7 +196,7 @@ func (l *exactLane) commit(ctx context.Context) error {
 		w.reset()
 		l.free <- w
 	}
-	l.windows, l.records, l.size = l.windows[:0], 0, 0
+	l.windows, l.records, l.size, l.ended = l.windows[:0], 0, 0, time.Now()
 	l.group.reset()
 	return l.p.o.step(stepConfirmed)
 }

@@ -112,7 +112,8 @@ func workload(a, b *schema.Relation) []*decoder.Batch {
 	s.transaction(insert(a, 2, "a2"))
 	batches = append(batches, s.cut())
 	s.part(true, false, insert(a, 3, "a3"), insert(a, 4, "a4"), decoder.Change{
-		Op: schema.OpUpdate, Relation: a, Old: keyOnly(4), OldIsKey: true, New: rowOf(5, "a5")})
+		Op: schema.OpUpdate, Relation: a, Old: keyOnly(4), OldIsKey: true, New: rowOf(5, "a5"),
+	})
 	batches = append(batches, s.cut())
 	s.part(false, false,
 		decoder.Change{Ordinal: 4, Op: schema.OpTruncate, Relation: a},
@@ -248,8 +249,10 @@ func TestLargeTransactionNeverEnds(t *testing.T) {
 				large = append(large, insert(relation, 100+id, "large"))
 			}
 			if poison {
-				large = append(large, decoder.Change{Op: schema.OpCreate, Relation: relation,
-					New: schema.Row{{Kind: schema.Text, Text: []byte("x")}, {}}})
+				large = append(large, decoder.Change{
+					Op: schema.OpCreate, Relation: relation,
+					New: schema.Row{{Kind: schema.Text, Text: []byte("x")}, {}},
+				})
 			}
 			p, err := r.run(s.part(true, false, large...).cut())
 			if (err != nil) != poison {

@@ -2,7 +2,6 @@ package publisher
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -38,8 +37,10 @@ func relationOf(name string) *schema.Relation {
 
 // rowOf returns a row of relationOf; a v of "-" is null.
 func rowOf(id int, v string) schema.Row {
-	row := schema.Row{{Kind: schema.Text, Text: strconv.AppendInt(nil, int64(id), 10)}, {Kind: schema.Text,
-		Text: []byte(v)}}
+	row := schema.Row{{Kind: schema.Text, Text: strconv.AppendInt(nil, int64(id), 10)}, {
+		Kind: schema.Text,
+		Text: []byte(v),
+	}}
 	if v == "-" {
 		row[1] = schema.Datum{}
 	}
@@ -88,8 +89,10 @@ func rigOn(t *testing.T, brokers, prefix string) *rig {
 		Client:   []kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...)},
 		Pipeline: prefix, Slot: "slot", Identity: Identity{"7000", 1, "db"},
 		Start: 100, Publications: []string{"pub"}, Protocol: "1",
-		Schema: schema.Options{Name: prefix, Database: "db", Version: "test",
-			KeyFormat: schema.JSONBare, ValueFormat: schema.JSONBare},
+		Schema: schema.Options{
+			Name: prefix, Database: "db", Version: "test",
+			KeyFormat: schema.JSONBare, ValueFormat: schema.JSONBare,
+		},
 		Topic:         func(namespace, table string) string { return prefix + "." + namespace + "." + table },
 		Topics:        TopicOptions{Partitions: 3, ReplicationFactor: 1},
 		PositionTopic: prefix + ".positions", LedgerTopic: prefix + ".ledger",
@@ -183,9 +186,6 @@ func (r *rig) stored() *Stored {
 	}
 	return s
 }
-
-// framed splits a key or value of a registry's form.
-func framed(p []byte) (id int, datum []byte) { return int(binary.BigEndian.Uint32(p[1:])), p[5:] }
 
 // story builds a stream: transactions one after the other at rising positions.
 type story struct {

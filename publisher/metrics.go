@@ -50,8 +50,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		transactions: counter("tributary_transactions_total", "Postgres transactions encoded."),
 		blockedSeconds: counter("tributary_publish_backpressure_seconds_total",
 			"Time in which the encoder waited for deliveries."),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tributary_event_latency_seconds",
-			Help: "From the commit to the acknowledgement of the oldest change in a window.", Buckets: times},
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tributary_event_latency_seconds",
+			Help: "From the commit to the acknowledgement of the oldest change in a window.", Buckets: times,
+		},
 			[]string{"stage"}),
 		produce:       histogram("tributary_kafka_produce_duration_seconds", "Time of one produce request.", times),
 		windowSeconds: histogram("tributary_window_duration_seconds", "Time to deliver a window.", times),
@@ -181,7 +183,8 @@ type hooks struct{ metrics *Metrics }
 
 // OnProduceBatchWritten counts the bytes of a batch as it was sent.
 func (h *hooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32,
-	written kgo.ProduceBatchMetrics) {
+	written kgo.ProduceBatchMetrics,
+) {
 	if h.metrics != nil {
 		h.metrics.bytes.WithLabelValues(topic).Add(float64(written.CompressedBytes))
 	}

@@ -50,8 +50,8 @@ const (
 // Options say what to publish, where to and how. The zero value of an optional field is the default that its
 // comment names.
 type Options struct {
-	// Client reaches the cluster: seed brokers, TLS, SASL, client id, compression. Required. The publisher adds
-	// what delivery depends on.
+	// Client reaches the cluster: seed brokers, TLS, SASL, client id, compression. Required. The publisher
+	// adds what delivery depends on.
 	Client []kgo.Opt
 	Mode   Mode
 
@@ -62,11 +62,11 @@ type Options struct {
 	// Start is where the stream begins when no position is stored: the slot's consistent point or what it has
 	// confirmed. It counts as confirmed already.
 	Start decoder.LSN
-	// Renew says that the slot was made anew: a stored position is of a stream that is gone. It is passed over,
-	// and a new epoch begins at Start.
+	// Renew says that the slot was made anew: a stored position is of a stream that is gone. It is passed
+	// over, and a new epoch begins at Start.
 	Renew bool
-	// Taken is what another program has published behind Start; nil is nothing. It counts only when no position
-	// is stored, or with Renew.
+	// Taken is what another program has published behind Start; nil is nothing. It counts only when no
+	// position is stored, or with Renew.
 	Taken *Taken
 	// Publications and Protocol are stored with a position inside a transaction, which makes sense only under
 	// the same ones.
@@ -111,14 +111,14 @@ type Options struct {
 	// XMin returns what source.xmin tells; nil, or 0, is null.
 	XMin func() int64
 
-	// WindowRecords and WindowBytes are when a window takes no further transaction, 0 means 50,000 and 16 MiB.
-	// A transaction is split only when it alone exceeds one of them, so that a window holds at most twice as
-	// much.
+	// WindowRecords and WindowBytes are when a window takes no further transaction, 0 means 50,000 and 16
+	// MiB. A transaction is split only when it alone exceeds one of them, so that a window holds at most
+	// twice as much.
 	WindowRecords, WindowBytes int
 	// MaxRecordBytes bounds one record, uncompressed; 0 means 1,000,012, Kafka's own default.
 	MaxRecordBytes int
-	// TransactionTimeout is how long a crash without a restart holds back read_committed consumers; 0 means 40
-	// s.
+	// TransactionTimeout is how long a crash without a restart holds back read_committed consumers; 0 means
+	// 40 s.
 	TransactionTimeout time.Duration
 	// Linger is how long at-least-once lets a record wait for company; 0 means 2 ms, negative not at all.
 	Linger time.Duration

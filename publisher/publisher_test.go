@@ -253,8 +253,10 @@ func TestSnapshotProgress(t *testing.T) {
 	items := relationOf("items")
 	b := &decoder.Batch{Progress: []byte(`{"done":false,"at":7}`)}
 	b.Begin(decoder.Transaction{Commit: 100, FullXID: 9, First: true, Last: true})
-	*b.Add() = decoder.Change{Op: schema.OpRead, Relation: items, New: rowOf(1, "x"), LSN: 90,
-		Marker: schema.MarkerLast}
+	*b.Add() = decoder.Change{
+		Op: schema.OpRead, Relation: items, New: rowOf(1, "x"), LSN: 90,
+		Marker: schema.MarkerLast,
+	}
 	r.must(b)
 	s := r.stored()
 	if string(s.Snapshot) != `{"done":false,"at":7}` || s.Position != (decoder.Position{}) || s.Resume != 100 {
@@ -298,13 +300,20 @@ func TestRefusals(t *testing.T) {
 		change []decoder.Change
 		want   string
 	}{
-		{"too large", func(o *Options) { o.MaxRecordBytes = 2000 },
-			[]decoder.Change{insert(items, 1, strings.Repeat("canary", 1000))}, "raise max.message.bytes"},
-		{"collision", func(o *Options) { o.Topic = func(string, string) string { return "one" } },
+		{
+			"too large", func(o *Options) { o.MaxRecordBytes = 2000 },
+			[]decoder.Change{insert(items, 1, strings.Repeat("canary", 1000))},
+			"raise max.message.bytes",
+		},
+		{
+			"collision", func(o *Options) { o.Topic = func(string, string) string { return "one" } },
 			[]decoder.Change{insert(items, 1, "canary"), insert(relationOf("other"), 1, "canary")},
-			"tables public.items and public.other both go to topic one"},
-		{"no value for the schema", func(*Options) {}, []decoder.Change{{Op: schema.OpCreate, Relation: items,
-			New: schema.Row{{Kind: schema.Text, Text: []byte("canary")}, {}}}}, "public.items"},
+			"tables public.items and public.other both go to topic one",
+		},
+		{"no value for the schema", func(*Options) {}, []decoder.Change{{
+			Op: schema.OpCreate, Relation: items,
+			New: schema.Row{{Kind: schema.Text, Text: []byte("canary")}, {}},
+		}}, "public.items"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)

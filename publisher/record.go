@@ -69,7 +69,8 @@ func newBuilder(o *Options) builder {
 
 // source sets what the envelopes of a change have in common.
 func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit decoder.LSN, xmin int64,
-	at time.Time) {
+	at time.Time,
+) {
 	b.at = at
 	b.envelope = schema.Envelope{Time: at.UnixNano(), Source: schema.Source{
 		Time: t.Time, Snapshot: c.Marker, LSN: uint64(c.LSN), LastCommit: uint64(lastCommit), XMin: xmin,
@@ -92,8 +93,10 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 // of them may be there.
 func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decoder.Change) (string, error) {
 	if tb.gap != "" && !b.debezium && (c.Op == schema.OpUpdate || c.Op == schema.OpDelete) && tb.codec.HasKey() {
-		return "", &KeyError{Table: tb.stats.name, Column: tb.gap,
-			Position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}}
+		return "", &KeyError{
+			Table: tb.stats.name, Column: tb.gap,
+			Position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal},
+		}
 	}
 	w.changes = append(w.changes, change{
 		first: w.n, table: tb.stats, op: c.Op, position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal},
@@ -160,7 +163,8 @@ func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error)
 
 // deleted appends a delete and its tombstone.
 func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row,
-	headers []kgo.RecordHeader) error {
+	headers []kgo.RecordHeader,
+) error {
 	if err := b.value(w, tb, schema.OpDelete, key, old, nil, headers); err != nil {
 		return err
 	}
@@ -174,7 +178,8 @@ func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row,
 
 // value appends a change's first numbered record.
 func (b *builder) value(w *window, tb *table, op schema.Op, key []byte, before, after schema.Row,
-	headers []kgo.RecordHeader) error {
+	headers []kgo.RecordHeader,
+) error {
 	if op != schema.OpRead {
 		b.numberNext(tb, 1)
 	}
@@ -183,7 +188,8 @@ func (b *builder) value(w *window, tb *table, op schema.Op, key []byte, before, 
 
 // append appends one record with a value.
 func (b *builder) append(w *window, tb *table, op schema.Op, key []byte, before, after schema.Row,
-	headers []kgo.RecordHeader) error {
+	headers []kgo.RecordHeader,
+) error {
 	e := &b.envelope
 	e.Op, e.Before, e.After = op, before, after
 	value, err := tb.codec.AppendValue(append(w.slabs.room(), tb.valuePrefix...), e)

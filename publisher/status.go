@@ -19,7 +19,8 @@ type Status struct {
 	// Windows counts those delivered by this run; Last is the latest of them.
 	Windows uint64
 	Last    WindowStatus
-	// OldestUnacked is how long the oldest record without an acknowledgement has waited; 0 when there is none.
+	// OldestUnacked is how long the oldest record without an acknowledgement has waited; 0 when there is
+	// none.
 	OldestUnacked time.Duration
 	// BufferedBytes and BufferedRecords are those on their way.
 	BufferedBytes, BufferedRecords int64

@@ -64,12 +64,14 @@ func Load(ctx context.Context, client []kgo.Opt, topic, pipeline, slot string) (
 	return stored, err
 }
 
-// unread gives the error of reading a topic its type: a Kafka that is away, or busy with somebody's transaction,
-// may answer later.
+// unread gives the error of reading a topic its type: a Kafka that is away, or busy with somebody's
+// transaction, may answer later.
 func unread(doing, topic string, err error) error {
 	if isAuthorization(err) {
-		return &RecordError{Topic: topic, Err: err,
-			Advice: "grant Read and Describe on the topic (MSK: ReadData, DescribeTopic)"}
+		return &RecordError{
+			Topic: topic, Err: err,
+			Advice: "grant Read and Describe on the topic (MSK: ReadData, DescribeTopic)",
+		}
 	}
 	return &AgainError{Doing: doing, Err: err}
 }

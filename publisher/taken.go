@@ -37,8 +37,8 @@ func (e *encoder) takes(t *decoder.Transaction) bool {
 	return k != nil && !k.Passed && k.XID != 0 && k.XID == t.XID && !isLone(t)
 }
 
-// taken says that another program has published a change. Within a transaction the server sends changes in the
-// order of their LSNs, so those before the last published one are all published.
+// taken says that another program has published a change. Within a transaction the server sends changes in
+// the order of their LSNs, so those before the last published one are all published.
 func (e *encoder) taken(t *decoder.Transaction, c *decoder.Change) bool {
 	if !e.takes(t) {
 		return false

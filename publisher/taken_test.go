@@ -7,9 +7,9 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
-// TestTaken gives a publisher streams whose first transaction another program has published in part. The stream of
-// each is transaction 1 with the changes a1 to a4 at LSNs 1101, 1102, 1102, 1104, then transaction 2 with b1, whose
-// LSN lies among those of the first.
+// TestTaken gives a publisher streams whose first transaction another program has published in part. The
+// stream of each is transaction 1 with the changes a1 to a4 at LSNs 1101, 1102, 1102, 1104, then
+// transaction 2 with b1, whose LSN lies among those of the first.
 func TestTaken(t *testing.T) {
 	for name, c := range map[string]struct {
 		taken *Taken

@@ -41,8 +41,8 @@ type TopicOptions struct {
 type topic struct {
 	name  string
 	index int // in order of first use
-	// partitions is how many it had at first use. Keys keep their partition while the publisher runs, also when
-	// somebody adds some; only a restart uses those.
+	// partitions is how many it had at first use. Keys keep their partition while the publisher runs, also
+	// when somebody adds some; only a restart uses those.
 	partitions int32
 	owner      string // the table, or what else it holds
 }
@@ -157,7 +157,7 @@ func (t *topics) exists(ctx context.Context, name string, plan topicPlan) (int32
 				"and '-', at most 249 of them"}
 		case created.IsZero() && !told:
 			told = true
-			t.o.Logger.Warn("Kafka does not answer, waiting for it", "topic", name, "err", err)
+			t.o.Logger.Warn("no answer from Kafka, waiting for it", "topic", name, "err", err)
 		}
 		if err := pauseFor(ctx, topicPause); err != nil {
 			return 0, fmt.Errorf("look up topic %s: %w", name, err)
@@ -302,7 +302,7 @@ func (t *topics) warn(format string, args ...any) {
 		return
 	}
 	t.warnings = append(t.warnings, text)
-	t.o.Logger.Warn(text)
+	t.o.Logger.Warn("topic differs", "warning", text)
 }
 
 // warned returns all warnings so far.

@@ -223,8 +223,10 @@ func TestVerify(t *testing.T) {
 			s.Identity.Timeline, s.History = 3,
 				[]decoder.Switch{{Timeline: 2, LSN: 0x1ff}}
 		}, "left it at 0/1FF"},
-		"split": {split, func(s *Server) { s.Publications, s.Protocol = []string{"b"}, "1" },
-			"publications [a]"},
+		"split": {
+			split, func(s *Server) { s.Publications, s.Protocol = []string{"b"}, "1" },
+			"publications [a]",
+		},
 		"split ahead": {split, func(s *Server) {
 			s.Identity.Timeline, s.History = 3,
 				[]decoder.Switch{{Timeline: 2, LSN: 0x27f}}
@@ -291,69 +293,6 @@ func build(t *testing.T, b *builder, tb *table, c decoder.Change) string {
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
-}
-
-func TestRecords(t *testing.T) {
-	items, full, keyless := relationOf("items"), relationOf("items"), relationOf("items")
-	full.Identity, keyless.Key = schema.IdentityFull, nil
-	foreign := relationOf("items")
-	foreign.Identity, foreign.Columns[0].InIdentity, foreign.Columns[1].InIdentity = schema.IdentityIndex,
-		false, true
-	json := schema.Options{KeyFormat: schema.JSONBare, ValueFormat: schema.JSONBare}
-	static := []kgo.RecordHeader{{Key: "team", Value: []byte("x")}}
-	for _, c := range []struct {
-		name     string
-		relation *schema.Relation
-		o        Options
-		change   decoder.Change
-		want     string
-	}{
-		{"read", items, Options{}, decoder.Change{Op: schema.OpRead, New: rowOf(1, "a")},
-			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"r"}`},
-		{"update without old", items, Options{Headers: static}, decoder.Change{Op: schema.OpUpdate, New: rowOf(1,
-			"a")},
-			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"} team=x`},
-		{"update of the same key", full, Options{}, decoder.Change{Op: schema.OpUpdate, Old: rowOf(1, "a"),
-			New: rowOf(1, "b")},
-			`{"id":1} {"before":{"id":1,"v":"a"},"after":{"id":1,"v":"b"},"transaction":null,"op":"u"}`},
-		{"key change", items, Options{Headers: static},
-			decoder.Change{Op: schema.OpUpdate, Old: keyOnly(1), OldIsKey: true, New: rowOf(2, "b")},
-			`{"id":1} {"before":{"id":1,"v":null},"after":null,"transaction":null,"op":"d"} ` +
-				`__debezium.newkey={"id":2} team=x
-{"id":1} null __debezium.newkey={"id":2} team=x
-{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":null,"op":"c"} __debezium.oldkey={"id":1} ` +
-				`team=x`},
-		{"key change, numbered, no tombstone", full, Options{Transactions: true, NoTombstones: true},
-			decoder.Change{Op: schema.OpUpdate, LSN: 5, Old: rowOf(1, "a"), New: rowOf(2, "b")},
-			`{"id":1} {"before":{"id":1,"v":"a"},"after":null,"transaction":{"id":"7:5","total_order":1,` +
-				`"data_collection_order":1},"op":"d"} __debezium.newkey={"id":2}
-{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":{"id":"7:5","total_order":2,` +
-				`"data_collection_order":2},"op":"c"} __debezium.oldkey={"id":1}`},
-		{"delete of a keyless table", keyless, Options{}, decoder.Change{Op: schema.OpDelete, Old: rowOf(1, "a")},
-			` {"before":{"id":1,"v":"a"},"after":null,"transaction":null,"op":"d"}` + "\n null"},
-		{"truncate", items, Options{}, decoder.Change{Op: schema.OpTruncate},
-			` {"before":null,"after":null,"transaction":null,"op":"t"}`},
-		{"unchanged", full, Options{SkipUnchanged: true},
-			decoder.Change{Op: schema.OpUpdate, Old: rowOf(1, "a"), New: rowOf(1, "a")}, "unchanged"},
-		{"unchanged, key only", items, Options{SkipUnchanged: true},
-			decoder.Change{Op: schema.OpUpdate, New: rowOf(1, "a")},
-			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"}`},
-		{"key outside of the identity", foreign, Options{}, decoder.Change{Op: schema.OpDelete, Ordinal: 4,
-			Old: keyOnly(0), OldIsKey: true},
-			"write key of public.items for change 4 of the transaction that commits at 0/99: key column id is not " +
-				"part of " +
-				"the replica identity: ALTER TABLE public.items REPLICA IDENTITY FULL (or DEFAULT, when the key is the " +
-				"primary key)"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.o.Schema = json
-			c.change.Relation = c.relation
-			b, tb := builderOf(t, c.relation, c.o)
-			if got := build(t, b, tb, c.change); got != c.want {
-				t.Errorf("want\n%s\ngot\n%s", c.want, got)
-			}
-		})
-	}
 }
 
 func TestContextHeaders(t *testing.T) {

@@ -20,11 +20,6 @@ const (
 	stateFailed    = "failed"
 )
 
-// states is every state, for the metric that is 1 for one of them.
-var states = []string{
-	stateStarting, statePreflight, stateStandby, stateSnapshot, stateStreaming, stateRetrying, stateFailed,
-}
-
 // status is what the pipeline says of itself: the body of /api/v1/status, and what `status` prints. LSNs are
 // text
 // in Postgres's form, empty when unknown; times are UTC.
@@ -183,7 +178,8 @@ func newBoard(c Config) *board {
 			Address: sourceAddress(c.Source.URL), Database: sourceDatabase(c.Source.URL),
 			Slot: c.Source.Slot, Publication: c.Source.Publication,
 		},
-		Kafka: statusKafka{Delivery: c.Delivery}, Snapshots: []statusJob{}, Tables: []statusTable{}, Warnings: []string{},
+		Kafka: statusKafka{Delivery: c.Delivery}, Snapshots: []statusJob{}, Tables: []statusTable{},
+		Warnings: []string{},
 	}}
 }
 

@@ -110,7 +110,7 @@ func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *finding
 	if err != nil {
 		return err
 	}
-	defer catalog.Close(context.WithoutCancel(ctx))
+	defer func() { _ = catalog.Close(context.WithoutCancel(ctx)) }() // it only read
 	selection, err := catalog.Tables(ctx, c.Source.Select())
 	if err != nil {
 		return err
@@ -141,18 +141,23 @@ func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *finding
 // streamedRelation is a table's relation as the stream describes it: Debezium's snapshot has generated
 // columns too.
 func streamedRelation(ctx context.Context, catalog *snapshot.Catalog, oid uint32) (*schema.Relation,
-	error) {
+	error,
+) {
 	relation, err := catalog.Relation(ctx, oid)
 	if err != nil {
 		return nil, err
 	}
-	shape := decoder.Shape{OID: oid, Namespace: relation.Namespace, Name: relation.Name,
-		Identity: relation.Identity}
+	shape := decoder.Shape{
+		OID: oid, Namespace: relation.Namespace, Name: relation.Name,
+		Identity: relation.Identity,
+	}
 	for _, column := range relation.Columns {
 		if !column.Generated {
-			shape.Columns = append(shape.Columns, decoder.ShapeColumn{Name: column.Name,
+			shape.Columns = append(shape.Columns, decoder.ShapeColumn{
+				Name:    column.Name,
 				TypeOID: column.Type.OID,
-				TypMod:  column.TypMod, Key: column.InIdentity})
+				TypMod:  column.TypMod, Key: column.InIdentity,
+			})
 		}
 	}
 	return catalog.Describe(ctx, shape)

@@ -259,7 +259,7 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFac
 		f.fail("tables", err.Error(), "")
 		return nil
 	}
-	defer catalog.Close(context.WithoutCancel(ctx))
+	defer func() { _ = catalog.Close(context.WithoutCancel(ctx)) }() // it only read
 	selection, err := catalog.Tables(ctx, c.Source.Select())
 	if err != nil {
 		f.fail("tables", err.Error(), `\dt *.*   -- in psql; source.tables names them as schema.table`)
@@ -357,8 +357,8 @@ func checkEach(c Config, tables []snapshot.Table, role string, f *findings) []st
 // holdRate is how many rows a second are taken to be read when a hold's length is estimated.
 const holdRate = 200_000
 
-// checkHolds names the tables that a later snapshot reads in one hold of the stream, since no key orders their rows,
-// where that takes longer than a hold may.
+// checkHolds names the tables that a later snapshot reads in one hold of the stream, since no key orders
+// their rows, where that takes longer than a hold may.
 func checkHolds(c Config, tables []snapshot.Table, f *findings) {
 	for _, t := range tables {
 		if t.Resumable() {
@@ -368,11 +368,11 @@ func checkHolds(c Config, tables []snapshot.Table, f *findings) {
 		held := time.Duration(rows / holdRate * float64(time.Second)).Round(time.Second)
 		switch {
 		case rows < 0:
-			f.warn(t.String(), "has no unique key to read by: a later snapshot holds the stream until it has read the "+
-				"whole table; how long is unknown", "ANALYZE "+t.String()+";")
+			f.warn(t.String(), "has no unique key to read by: a later snapshot holds the stream until it has "+
+				"read the whole table; how long is unknown", "ANALYZE "+t.String()+";")
 		case held > c.Snapshot.Pause:
-			f.warn(t.String(), fmt.Sprintf("has no unique key to read by: a later snapshot holds the stream for about "+
-				"%s, until it has read the whole table", held), "ALTER TABLE ... ADD PRIMARY KEY ...;")
+			f.warn(t.String(), fmt.Sprintf("has no unique key to read by: a later snapshot holds the stream "+
+				"for about %s, until it has read the whole table", held), "ALTER TABLE ... ADD PRIMARY KEY ...;")
 		}
 	}
 }

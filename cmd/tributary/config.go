@@ -116,7 +116,8 @@ type SnapshotConfig struct {
 	Pause time.Duration `yaml:"pause"`
 	// Read only these of the captured tables; all when empty.
 	Tables []Pattern `yaml:"tables"`
-	// A captured table, as schema.table, into which Debezium's signals are inserted: snapshots while streaming.
+	// A captured table, as schema.table, into which Debezium's signals are inserted: snapshots while
+	// streaming.
 	SignalTable string `yaml:"signal_table"`
 	// A slot that is there while no position is stored: read the rows again, or exit 4.
 	WithoutPosition string `yaml:"without_position" in:"snapshot,stop"`
@@ -124,8 +125,8 @@ type SnapshotConfig struct {
 
 // TakeoverConfig is a Debezium connector whose slot tributary takes over, and may give back.
 type TakeoverConfig struct {
-	// The topic of Connect's offsets. A slot without a stored position goes on from what the connector has stored
-	// there; at an orderly stop tributary's own position is put there, for Debezium to go on from.
+	// The topic of Connect's offsets. A slot without a stored position goes on from what the connector has
+	// stored there; at an orderly stop tributary's own position is put there, for Debezium to go on from.
 	ConnectOffsets string `yaml:"connect_offsets"`
 	// The connector's name; by default the one in its JSON.
 	Connector string `yaml:"connector"`
@@ -160,8 +161,8 @@ type KafkaConfig struct {
 	WindowRecords int `yaml:"window_records"`
 	// Bytes after which a delivery window is closed under load.
 	WindowBytes Bytes `yaml:"window_bytes"`
-	// Bytes of the largest record, and of a batch before it is compressed. More than the default needs as much in
-	// max.message.bytes of the topics.
+	// Bytes of the largest record, and of a batch before it is compressed. More than the default needs as
+	// much in max.message.bytes of the topics.
 	MaxRecordBytes Bytes `yaml:"max_record_bytes"`
 	// at-least-once: how long a record waits for company in its batch.
 	Linger time.Duration `yaml:"linger"`

@@ -145,9 +145,11 @@ func debeziumConfig(t *testing.T, r *rig, more map[string]string) map[string]str
 
 // takeoverArgs are those of tributary in the connector's place.
 func takeoverArgs(r *rig) []string {
-	return []string{"run", "--from-debezium", r.file, "--brokers", r.brokers, "--pipeline", r.prefix,
+	return []string{
+		"run", "--from-debezium", r.file, "--brokers", r.brokers, "--pipeline", r.prefix,
 		"--connect-offsets", offsetsTopic, "--http-listen", "127.0.0.1:0",
-		"--kafka-position-topic", r.prefix + ".positions", "--kafka-ledger-topic", r.prefix + ".ledger"}
+		"--kafka-position-topic", r.prefix + ".positions", "--kafka-ledger-topic", r.prefix + ".ledger",
+	}
 }
 
 // commits writes transactions of several kinds until it is told to end, and returns how many there were.

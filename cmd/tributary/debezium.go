@@ -151,13 +151,14 @@ func (d *connector) defaults() {
 	c.Compatibility = "debezium"
 	c.Source.Slot, c.Source.Publication = "debezium", "dbz_publication"
 	c.Source.CreatePublication = "all_tables"
+	c.Replay.Keep = 0 // whoever sizes a server for Debezium counts on one slot
 	c.Source.Tables = []Pattern{everything()}
 	c.Snapshot.Workers = 1 // the order of tables shows in the rows' markers
 	d.source = url.URL{Scheme: "postgres"}
 	d.query.Set("sslmode", "prefer")
 	for _, path := range []string{
 		"compatibility", "source.slot", "source.publication",
-		"source.create_publication", "source.tables", "snapshot.workers",
+		"source.create_publication", "source.tables", "snapshot.workers", "replay.keep",
 	} {
 		d.l.note(path, origin{"debezium", "default"})
 	}
@@ -191,7 +192,7 @@ func (d *connector) decide(name string) {
 			"itself, "+
 			"or for a password ${env:NAME}, --source-password-from or --schema-registry-password-from")
 	case r.verdict == mapped:
-		d.applyRule(name, value, r)
+		d.applyRule(name, r)
 	case r.verdict == refused && isOneOf(value, r.fine):
 		d.rule(name, mapped, "what tributary does anyway")
 	case r.verdict == refused:
@@ -220,8 +221,8 @@ func (d *connector) provided(name, value string) bool {
 	return false
 }
 
-func (d *connector) applyRule(name, value string, r rule) {
-	value = d.properties[name] // provided may have replaced a reference
+func (d *connector) applyRule(name string, r rule) {
+	value := d.properties[name] // provided may have replaced a reference
 	d.current, d.wrote = name, "source.url"
 	var err error
 	if r.apply != nil {

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-
-	"github.com/tributary-cdc/tributary/decoder"
 )
 
 // loadTable is a table of the random workload. Its first column is id, which the workload picks rows by.
@@ -23,10 +21,6 @@ type loadTable struct {
 	copied          bool     // rows come by COPY only
 	truncated       bool     // TRUNCATE may happen, and so only one partition has an order
 	ddl             []string // statements to run one after another
-}
-
-func (t *loadTable) sql() string {
-	return decoder.TableName{Namespace: t.namespace, Name: t.name}.String()
 }
 
 // quoted is the name as SQL has it.
@@ -141,8 +135,8 @@ func namedTables() []*loadTable {
 		},
 		{
 			namespace: "Odd.Schema", name: `Weird ".Name`, key: onID, keyMoves: true,
-			definition: `, "odd col" int, "sel""ect" text, "1st" int NOT NULL` + primary,
-			columns:    map[string]func(*rand.Rand) string{"odd col": integer, `sel"ect`: words, "1st": digits},
+			definition: `, "odd col" int, "sel""from" text, "1st" int NOT NULL` + primary,
+			columns:    map[string]func(*rand.Rand) string{"odd col": integer, `sel"from`: words, "1st": digits},
 		},
 		{
 			namespace: "Odd.Schema", name: "caf\u00e9", definition: ", \"na\u00efve\" text, \"\u65e5\u672c\" int" +
@@ -247,7 +241,8 @@ func loadSetup(tables []*loadTable) string {
 			statements += "CREATE TRIGGER note_all AFTER TRUNCATE ON TABLE FOR EACH STATEMENT " +
 				"EXECUTE FUNCTION audit.note();"
 		}
-		// "CREATE TABLE TABLE", "ALTER TABLE TABLE", "PARTITION OF TABLE", "ON TABLE": the second word is the name.
+		// "CREATE TABLE TABLE", "ALTER TABLE TABLE", "PARTITION OF TABLE", "ON TABLE": the second word is
+		// the name.
 		for _, before := range []string{"CREATE TABLE ", "ALTER TABLE ", "PARTITION OF ", " ON "} {
 			statements = strings.ReplaceAll(statements, before+"TABLE", before+t.quoted())
 		}

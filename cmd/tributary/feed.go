@@ -31,7 +31,8 @@ type gauges struct {
 	before int64
 }
 
-// state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is another.
+// state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is
+// another.
 func (g *gauges) state(phase, detail string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,9 +110,9 @@ func (p *pipeline) watch(ctx context.Context) error {
 	}
 }
 
-// beat runs heartbeat.query in the source with each heartbeat. It is there to write into a
-// database in which nothing else does. An error that does not pass, as a deadlock does, is the configuration's and
-// ends the pipeline.
+// beat runs heartbeat.query in the source with each heartbeat. It is there to write into a database in
+// which nothing else does. An error that does not pass, as a deadlock does, is the configuration's and ends
+// the pipeline.
 func (p *pipeline) beat(ctx context.Context) error {
 	beat := p.Config.Heartbeat
 	if beat.Query == "" || beat.Interval <= 0 {
@@ -243,7 +244,8 @@ func (p *pipeline) publisherStatus(s *status) {
 	for _, t := range now.Tables {
 		s.Tables = append(s.Tables, statusTable{
 			Table: t.Name, Topic: t.Topic, Read: int64(t.Read),
-			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete), Truncated: int64(t.Truncated),
+			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete),
+			Truncated: int64(t.Truncated),
 		})
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// handler serves what the board and the metrics say, and takes requests that bear the token: see controlRoutes.
+// handler serves what the board and the metrics say, and takes requests that bear the token: see
+// controlRoutes.
 func handler(b *board, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, true, "alive") })

@@ -39,7 +39,8 @@ func offsetKey(connector, prefix string) ([]byte, error) {
 
 // readOffset reads what a connector has stored in the topic of Connect's offsets.
 func readOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix string) (*connectorOffset,
-	error) {
+	error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, offsetTimeout)
 	defer cancel()
 	where := fmt.Sprintf("read the offset of connector %s in topic %s", c.Connector, c.ConnectOffsets)
@@ -157,7 +158,8 @@ func parseOffset(text []byte) (*connectorOffset, error) {
 // writeOffset stores an offset of a stream that is whole up to resume. As the end of a transaction Debezium
 // goes on with whatever begins there, its own record of the same LSN included.
 func writeOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix string, partition int32,
-	resume decoder.LSN, now time.Time) error {
+	resume decoder.LSN, now time.Time,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, offsetTimeout)
 	defer cancel()
 	where := fmt.Sprintf("write the offset of connector %s to topic %s", c.Connector, c.ConnectOffsets)
@@ -166,8 +168,10 @@ func writeOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix s
 		return err
 	}
 	at := decimalLSN(resume)
-	value, err := json.Marshal(offsetValue{LSN: at, Processed: at, Commit: at, Message: debeziumCommit,
-		Micros: now.UnixMicro()})
+	value, err := json.Marshal(offsetValue{
+		LSN: at, Processed: at, Commit: at, Message: debeziumCommit,
+		Micros: now.UnixMicro(),
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}

@@ -17,21 +17,27 @@ type randomType struct {
 var randomTypes = []randomType{
 	{"smallint", []string{"0", "-32768", "32767"}, []string{"7", "(1+1)"}, true},
 	{"int", []string{"0", "-2147483648", "2147483647", "42"}, []string{"-5", "length('abc')"}, true},
-	{"bigint", []string{"0", "-9223372036854775808", "9223372036854775807"}, []string{"10",
-		"'11'::bigint"}, true},
+	{"bigint", []string{"0", "-9223372036854775808", "9223372036854775807"}, []string{
+		"10",
+		"'11'::bigint",
+	}, true},
 	{"numeric", []string{"0", "1.5", "-12345678901234567890.123", "1e-20"}, []string{"1.50"}, true},
 	{"numeric(8,3)", []string{"0", "-99999.999", "1.5"}, []string{"2.5", "'3'::numeric"}, true},
 	{"numeric(30,0)", []string{"0", "123456789012345678901234567890"}, nil, true},
 	{"real", []string{"0", "1.1", "'NaN'", "'Infinity'", "-3e38"}, []string{"1.25"}, false},
 	{"double precision", []string{"0", "0.1", "'-Infinity'", "1e308"}, []string{"0.5", "pi()"}, false},
 	{"boolean", []string{"true", "false"}, []string{"true", "false"}, false},
-	{"text", []string{"''", "'a'", "'h\u00e9llo \U0001f600'", "repeat('x', 3000)"}, []string{"'it''s'",
-		"'d'", "upper('u')"}, true},
+	{"text", []string{"''", "'a'", "'h\u00e9llo \U0001f600'", "repeat('x', 3000)"}, []string{
+		"'it''s'",
+		"'d'", "upper('u')",
+	}, true},
 	{"varchar(10)", []string{"'abc'", "''", "'\u00e4\u00f6\u00fc'"}, []string{"'dv'", "NULL"}, true},
 	{"char(5)", []string{"'ab'", "'abcde'"}, []string{"'x'"}, true},
 	{"bytea", []string{`'\x00ff'`, `'\x'`}, []string{`'\x01'`}, true},
-	{"date", []string{"'2024-02-29'", "'1969-12-31'", "'9999-12-31'"}, []string{"'2020-01-01'",
-		"'2020-01-01'::date"}, true},
+	{"date", []string{"'2024-02-29'", "'1969-12-31'", "'9999-12-31'"}, []string{
+		"'2020-01-01'",
+		"'2020-01-01'::date",
+	}, true},
 	{"time", []string{"'00:00'", "'23:59:59.999999'"}, []string{"'12:00'"}, true},
 	{"time(3)", []string{"'00:00'", "'23:59:59.999'"}, nil, true},
 	{"timetz", []string{"'10:00+02'", "'23:59:59.5-11:30'"}, []string{"'12:00+00'"}, false},
@@ -39,8 +45,12 @@ var randomTypes = []randomType{
 	{"timestamp(3)", []string{"'2024-01-01 12:34:56.789'"}, []string{"'2020-01-01'"}, true},
 	{"timestamptz", []string{"'2024-01-01 12:34:56+05'", "'1900-01-01Z'"}, []string{"'2020-01-01Z'"}, true},
 	{"interval", []string{"'1 day'", "'-1 year 2 mons 03:04:05.6'"}, []string{"'1 hour'"}, false},
-	{"uuid", []string{"'123e4567-e89b-12d3-a456-426614174000'"},
-		[]string{"'00000000-0000-0000-0000-000000000000'"}, true},
+	{
+		"uuid",
+		[]string{"'123e4567-e89b-12d3-a456-426614174000'"},
+		[]string{"'00000000-0000-0000-0000-000000000000'"},
+		true,
+	},
 	{"json", []string{`'{"a": [1, null]}'`, "'3'"}, []string{"'{}'"}, false},
 	{"jsonb", []string{`'{"b": 1.50, "a": "\u00fc"}'`, "'null'"}, []string{"'[]'"}, false},
 	{"xml", []string{"'<a>1</a>'"}, nil, false},
@@ -83,8 +93,10 @@ CREATE DOMAIN short_text AS varchar(4) DEFAULT 'dd';
 CREATE TYPE pair AS (a int, b text);`
 
 // randomNames are parts of names, odd ones among them.
-var randomNames = []string{"a", "B", "c d", "e-f", "g.h", "1i", "j$k", "\u00fcml", "select", "_x",
-	"Mixed", "q''"}
+var randomNames = []string{
+	"a", "B", "c d", "e-f", "g.h", "1i", "j$k", "\u00fcml", "select", "_x",
+	"Mixed", "q''",
+}
 
 type randomColumn struct {
 	name string
@@ -110,8 +122,10 @@ func newRandomTable(chance *rand.Rand, n int) (*randomTable, string) {
 	parts := []string{"n int NOT NULL"} // every row's number, so that single rows can be found
 	var key []string
 	for i := range 1 + chance.IntN(9) {
-		c := randomColumn{fmt.Sprintf("%s%d", randomNames[chance.IntN(len(randomNames))], i),
-			randomTypes[chance.IntN(len(randomTypes))]}
+		c := randomColumn{
+			fmt.Sprintf("%s%d", randomNames[chance.IntN(len(randomNames))], i),
+			randomTypes[chance.IntN(len(randomTypes))],
+		}
 		t.columns = append(t.columns, c)
 		text := quoted(c.name) + " " + c.typ.name
 		if d := c.typ.defaults; len(d) > 0 && chance.IntN(2) == 0 {
@@ -126,8 +140,10 @@ func newRandomTable(chance *rand.Rand, n int) (*randomTable, string) {
 		parts = append(parts, text)
 	}
 	key = append(key, "n")
-	identity := []string{"DEFAULT", "DEFAULT", "FULL", "NOTHING",
-		"USING INDEX " + quoted(t.name+"_u")}[chance.IntN(5)]
+	identity := []string{
+		"DEFAULT", "DEFAULT", "FULL", "NOTHING",
+		"USING INDEX " + quoted(t.name+"_u"),
+	}[chance.IntN(5)]
 	if chance.IntN(5) > 0 {
 		parts = append(parts, "PRIMARY KEY ("+strings.Join(key, ", ")+")")
 	}

@@ -251,7 +251,7 @@ func (r *replayer) run(ctx context.Context) error {
 		return err
 	}
 	raw, out := make(chan *decoder.Batch, 1), make(chan *decoder.Batch, 1)
-	r.endOut, r.published = sync.OnceFunc(func() { close(raw) }), make(chan struct{})
+	r.endOut, r.published = closing(raw), make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	reading, endReading := context.WithCancel(ctx)
 	defer endReading()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -242,8 +241,9 @@ func (p *pipeline) create(ctx context.Context) error {
 		return rewindPending(stored)
 	}
 	if stored != nil && p.Config.Snapshot.Mode != "when_needed" {
-		return needsPerson{fmt.Errorf("slot %s: everything is published up to %s, and the slot is gone: changes that "+
-			"committed since may be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
+		return needsPerson{fmt.Errorf("slot %s: everything is published up to %s, and the slot is gone: changes "+
+			"that committed since may be lost; to take a new snapshot and go on from there: "+
+			"snapshot.mode: when_needed",
 			p.Config.Source.Slot, stored.Resume)}
 	}
 	if err := p.lostSlot(ctx); err != nil {
@@ -350,7 +350,7 @@ func (p *pipeline) start() decoder.LSN {
 // flow moves changes until the end: the whole of the program's concurrency while it works.
 func (p *pipeline) flow(life context.Context) error {
 	out := make(chan *decoder.Batch, 1)
-	p.endOut, p.published = sync.OnceFunc(func() { close(out) }), make(chan struct{})
+	p.endOut, p.published = closing(out), make(chan struct{})
 	group, ctx := errgroup.WithContext(life)
 	side, endSide := context.WithCancel(ctx) // what runs beside the data ends at once
 	defer endSide()
@@ -376,7 +376,7 @@ func (p *pipeline) ended() <-chan struct{} {
 // errUnfinished ends what is left when the stream has been stopped and its patience is over.
 var errUnfinished = &publisher.AgainError{
 	Doing: "publish what was read before the stop",
-	Err:   errors.New("Kafka or the schema registry has not taken it in time"),
+	Err:   errors.New("not taken in time by Kafka or the schema registry"),
 }
 
 // whole is the outcome of a source that has ended: in order only if all that it sent is published.
@@ -401,7 +401,8 @@ func (p *pipeline) source(ctx context.Context, out chan<- *decoder.Batch) error 
 		return err
 	}
 	stored, found := p.pub.Load().Stored()
-	same := found && bytes.Equal(stored.Snapshot, planned.Progress) && bytes.Equal(stored.Covered, planned.Covered)
+	same := found && bytes.Equal(stored.Snapshot, planned.Progress) &&
+		bytes.Equal(stored.Covered, planned.Covered)
 	if !same {
 		if err := send(ctx, out, planned); err != nil {
 			return err
@@ -427,6 +428,17 @@ func send(ctx context.Context, out chan<- *decoder.Batch, b *decoder.Batch) erro
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// closing returns a function that closes a channel of batches, the first time that it is called: the source
+// does at its end, and the end of the stream does before that.
+func closing(out chan<- *decoder.Batch) func() {
+	var closed atomic.Bool
+	return func() {
+		if !closed.Swap(true) {
+			close(out)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	shown := newProgress(p.stderr, isTerminal(p.stderr))
 	log := newLogger(shown, config.Log, isTerminal(p.stderr))
 	for _, note := range config.notes {
-		log.Warn(note)
+		log.Warn("configuration", "note", note)
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),

@@ -14,8 +14,8 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// TestStopWhileTheRegistryIsDown stops a pipeline that waits for a schema's id: it ends in order within its grace
-// period, and the next run delivers everything.
+// TestStopWhileTheRegistryIsDown stops a pipeline that waits for a schema's id: it ends in order within its
+// grace period, and the next run delivers everything.
 func TestStopWhileTheRegistryIsDown(t *testing.T) {
 	server, brokers := local.Postgres(t), local.Kafka(t)
 	target, err := url.Parse(local.Registry(t))

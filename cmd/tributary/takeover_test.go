@@ -117,8 +117,11 @@ func TestOffsetTopic(t *testing.T) {
 		t.Fatalf("empty: %+v, %v", offset, err)
 	}
 	for _, kv := range [][2]string{
-		{`["c",{"server":"p"}]`, `{"lsn":1}`}, {`["c", {"server": "p"}]`, `{"lsn":2}`},
-		{`["d",{"server":"p"}]`, `{"lsn":3}`}, {`["c",{"server":"q"}]`, `{"lsn":4}`}, {"other", "text"},
+		{`["c",{"server":"p"}]`, `{"lsn":1}`},
+		{`["c", {"server": "p"}]`, `{"lsn":2}`},
+		{`["d",{"server":"p"}]`, `{"lsn":3}`},
+		{`["c",{"server":"q"}]`, `{"lsn":4}`},
+		{"other", "text"},
 	} {
 		r := &kgo.Record{Topic: "offsets", Key: []byte(kv[0]), Value: []byte(kv[1])}
 		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
@@ -196,7 +199,8 @@ func TestCrashBeforeFirstPosition(t *testing.T) {
 // serve runs the program in this process, with a crash at a point or none.
 func serve(t *testing.T, point string, args ...string) *life {
 	l := &life{log: &lockedBuffer{}, signals: make(chan os.Signal, 2), ended: make(chan struct{})}
-	p := &program{stdout: l.log, stderr: l.log, signals: l.signals,
+	p := &program{
+		stdout: l.log, stderr: l.log, signals: l.signals,
 		run: func(ctx context.Context, o runOptions) error {
 			o.crash = func(at string) error {
 				if at == point {
@@ -205,7 +209,8 @@ func serve(t *testing.T, point string, args ...string) *life {
 				return nil
 			}
 			return run(ctx, o)
-		}}
+		},
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(l.ended)

@@ -82,7 +82,7 @@ func (v *verifier) compare(ctx context.Context) (*verifyReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer spill.Close()
+	defer func() { _ = spill.Close() }() // the file has no name: it goes with the process at the latest
 	at, err := v.cut(ctx, tables)
 	if err != nil {
 		return nil, err

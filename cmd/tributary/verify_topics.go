@@ -18,8 +18,8 @@ const (
 	// another producer's transaction may be open as long.
 	quiet    = 5 * time.Second
 	maxQuiet = 12
-	// fetchBytes and partitionBytes bound what one request for records brings, compressed: it may be ten times
-	// as much in memory.
+	// fetchBytes and partitionBytes bound what one request for records brings, compressed: it may be ten
+	// times as much in memory.
 	fetchBytes     = 1 << 20
 	partitionBytes = 256 << 10
 )

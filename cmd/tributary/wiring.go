@@ -14,11 +14,12 @@ import (
 	"github.com/tributary-cdc/tributary/snapshot"
 )
 
-// protocolName is what a position inside a transaction depends on besides the publications: how the stream numbers
-// changes.
+// protocolName is what a position inside a transaction depends on besides the publications: how the stream
+// numbers changes.
 const protocolName = "pgoutput 1, messages"
 
-// The files of this program turn a Config into the options of the packages here and in clients.go, nowhere else.
+// The files of this program turn a Config into the options of the packages here and in clients.go, nowhere
+// else.
 
 // ordinary opens a connection that is not for replication.
 func (p *pipeline) ordinary(ctx context.Context) (*pgconn.PgConn, error) {
@@ -49,8 +50,9 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 	}
 }
 
-// describe completes a table's shape, for the stream. A table that is not captured has no relation. Tables are those
-// found at the start; one that comes to match later is reported, but for Debezium, which captures it then.
+// describe completes a table's shape, for the stream. A table that is not captured has no relation. Tables
+// are those found at the start; one that comes to match later is reported, but for Debezium, which captures
+// it then.
 func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 	name := decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}
 	if !p.captured[name] {
@@ -65,7 +67,13 @@ func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 			return nil, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), describeTimeout)
+	// Nobody answers the server meanwhile, so this must end before its patience does; a lock that keeps the
+	// catalog from answering then costs a reconnect, not the session's silent death.
+	patience := describeTimeout
+	if timeout := p.stream.Load().Status().Timeout; timeout > 0 {
+		patience = min(patience, timeout/2)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return p.catalog.Describe(ctx, shape)
 }
@@ -122,7 +130,8 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
 		MaxRecordBytes:     int(c.Kafka.MaxRecordBytes),
 		TransactionTimeout: c.Kafka.TransactionTimeout,
-		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.maySend, Logger: p.Log, Metrics: p.Metrics.publisher,
+		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.maySend,
+		Logger: p.Log, Metrics: p.Metrics.publisher,
 	}
 	if c.Delivery == "at-least-once" {
 		o.Mode = publisher.AtLeastOnce
@@ -232,7 +241,7 @@ func (p *pipeline) identities(ctx context.Context, conn *pgconn.PgConn) error {
 func (p *pipeline) publication(ctx context.Context, conn *pgconn.PgConn) error {
 	c := p.Config.Source
 	o := publicationOptions(p.Config, p.tables)
-	if c.CreatePublication == "true" || c.CreatePublication == "filtered" || o.Scope != decoder.NamedTables || namedOnly(c) {
+	if o.Alter || o.Scope != decoder.NamedTables || namedOnly(c) {
 		statements, err := decoder.EnsurePublication(ctx, conn, o)
 		if err != nil {
 			return needsPerson{err}
@@ -299,8 +308,8 @@ func publicationOptions(c Config, tables []snapshot.Table) decoder.PublicationOp
 	return o
 }
 
-// catalogOptions says how the catalog is read. An existing publication says by itself whether partitions come under
-// their root.
+// catalogOptions says how the catalog is read. An existing publication says by itself whether partitions
+// come under their root.
 func (p *pipeline) catalogOptions(ctx context.Context) (snapshot.CatalogOptions, error) {
 	conn, err := p.ordinary(ctx)
 	if err != nil {

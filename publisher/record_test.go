@@ -1,0 +1,132 @@
+package publisher
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/schema"
+)
+
+// recordCase is a change of a relation, and the records that it makes.
+type recordCase struct {
+	name     string
+	relation *schema.Relation
+	o        Options
+	change   decoder.Change
+	want     string
+}
+
+func someRecords() []recordCase {
+	items := relationOf("items")
+	full := relationOf("items")
+	full.Identity = schema.IdentityFull
+	static := []kgo.RecordHeader{{Key: "team", Value: []byte("x")}}
+	return []recordCase{
+		{
+			"read", items,
+			Options{},
+			decoder.Change{Op: schema.OpRead, New: rowOf(1, "a")},
+			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"r"}`,
+		},
+		{
+			"update without old", items,
+			Options{Headers: static},
+			decoder.Change{Op: schema.OpUpdate, New: rowOf(1,
+				"a")},
+			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"} team=x`,
+		},
+		{
+			"update of the same key", full,
+			Options{},
+			decoder.Change{
+				Op: schema.OpUpdate, Old: rowOf(1, "a"),
+				New: rowOf(1, "b"),
+			},
+			`{"id":1} {"before":{"id":1,"v":"a"},"after":{"id":1,"v":"b"},"transaction":null,"op":"u"}`,
+		},
+		{
+			"key change", items,
+			Options{Headers: static},
+			decoder.Change{Op: schema.OpUpdate, Old: keyOnly(1), OldIsKey: true, New: rowOf(2, "b")},
+			`{"id":1} {"before":{"id":1,"v":null},"after":null,"transaction":null,"op":"d"} ` +
+				`__debezium.newkey={"id":2} team=x
+{"id":1} null __debezium.newkey={"id":2} team=x
+{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":null,"op":"c"} __debezium.oldkey={"id":1} ` +
+				`team=x`,
+		},
+		{
+			"key change, numbered, no tombstone", full,
+			Options{Transactions: true, NoTombstones: true},
+			decoder.Change{Op: schema.OpUpdate, LSN: 5, Old: rowOf(1, "a"), New: rowOf(2, "b")},
+			`{"id":1} {"before":{"id":1,"v":"a"},"after":null,"transaction":{"id":"7:5","total_order":1,` +
+				`"data_collection_order":1},"op":"d"} __debezium.newkey={"id":2}
+{"id":2} {"before":null,"after":{"id":2,"v":"b"},"transaction":{"id":"7:5","total_order":2,` +
+				`"data_collection_order":2},"op":"c"} __debezium.oldkey={"id":1}`,
+		},
+	}
+}
+
+func moreRecords() []recordCase {
+	items := relationOf("items")
+	full := relationOf("items")
+	full.Identity = schema.IdentityFull
+	keyless := relationOf("items")
+	keyless.Key = nil
+	foreign := relationOf("items")
+	foreign.Identity, foreign.Columns[0].InIdentity, foreign.Columns[1].InIdentity = schema.IdentityIndex,
+		false, true
+	return []recordCase{
+		{
+			"delete of a keyless table", keyless,
+			Options{},
+			decoder.Change{Op: schema.OpDelete, Old: rowOf(1, "a")},
+			` {"before":{"id":1,"v":"a"},"after":null,"transaction":null,"op":"d"}` + "\n null",
+		},
+		{
+			"truncate", items,
+			Options{},
+			decoder.Change{Op: schema.OpTruncate},
+			` {"before":null,"after":null,"transaction":null,"op":"t"}`,
+		},
+		{
+			"unchanged", full,
+			Options{SkipUnchanged: true},
+			decoder.Change{Op: schema.OpUpdate, Old: rowOf(1, "a"), New: rowOf(1, "a")},
+			"unchanged",
+		},
+		{
+			"unchanged, key only", items,
+			Options{SkipUnchanged: true},
+			decoder.Change{Op: schema.OpUpdate, New: rowOf(1, "a")},
+			`{"id":1} {"before":null,"after":{"id":1,"v":"a"},"transaction":null,"op":"u"}`,
+		},
+		{
+			"key outside of the identity", foreign,
+			Options{},
+			decoder.Change{
+				Op: schema.OpDelete, Ordinal: 4,
+				Old: keyOnly(0), OldIsKey: true,
+			},
+			"write key of public.items for change 4 of the transaction that commits at 0/99: key column id is not " +
+				"part of " +
+				"the replica identity: ALTER TABLE public.items REPLICA IDENTITY FULL (or DEFAULT, when the key is the " +
+				"primary key)",
+		},
+	}
+}
+
+func TestRecords(t *testing.T) {
+	json := schema.Options{KeyFormat: schema.JSONBare, ValueFormat: schema.JSONBare}
+	for _, c := range append(someRecords(), moreRecords()...) {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.Schema = json
+			c.change.Relation = c.relation
+			b, tb := builderOf(t, c.relation, c.o)
+			if got := build(t, b, tb, c.change); got != c.want {
+				t.Errorf("want\n%s\ngot\n%s", c.want, got)
+			}
+		})
+	}
+}
