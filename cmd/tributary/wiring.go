@@ -181,7 +181,7 @@ func heartbeatTopic(c Config) string {
 // maySend says whether the server has answered recently enough for the slot to be still ours.
 func (p *pipeline) maySend() bool {
 	s := p.stream.Load().Status()
-	return !s.Closed && (s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout)
+	return !s.Closed && !s.Expired && (s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout)
 }
 
 // choose finds the captured tables and sees to it that the publication sends their changes.
