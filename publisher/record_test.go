@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -128,5 +129,42 @@ func TestRecords(t *testing.T) {
 				t.Errorf("want\n%s\ngot\n%s", c.want, got)
 			}
 		})
+	}
+}
+
+// TestKeyOfZeros has a table whose replica identity is an index on v and whose key is id, as in the recorded
+// scenario identity_index_other: the old row of a delete has no id.
+func TestKeyOfZeros(t *testing.T) {
+	r := relationOf("items")
+	r.Identity, r.Columns[0].InIdentity, r.Columns[1].InIdentity = schema.IdentityIndex, false, true
+	old := rowOf(1, "a")
+	old[0] = schema.Datum{Kind: schema.Absent}
+	byIndex := *r
+	byIndex.Key = []int{1} // what source.key_columns makes of it
+	for _, test := range []struct {
+		name     string
+		relation *schema.Relation
+		debezium bool
+		want     string
+	}{
+		{
+			"debezium", r, true,
+			`{"id":0} {"before":{"id":0,"v":"a"},"after":null,"transaction":null,"op":"d"}` + "\n" + `{"id":0} null`,
+		},
+		{"native", r, false, "key column id is not part of the replica identity"},
+		{
+			"by another switch", &byIndex, false,
+			`{"v":"a"} {"before":{"id":0,"v":"a"},"after":null,"transaction":null,"op":"d"}` + "\n" +
+				`{"v":"a"} null`,
+		},
+	} {
+		var o Options
+		o.Schema.KeyFormat, o.Schema.ValueFormat = schema.JSONBare, schema.JSONBare
+		o.Schema.Debezium = test.debezium
+		b, tb := builderOf(t, test.relation, o)
+		c := decoder.Change{Op: schema.OpDelete, Relation: test.relation, Old: old, OldIsKey: true}
+		if got := build(t, b, tb, c); !strings.Contains(got, test.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", test.name, got, test.want)
+		}
 	}
 }

@@ -123,3 +123,27 @@ func TestPageSpans(t *testing.T) {
 		}
 	}
 }
+
+// TestStoredOrder has the order in which the rows of a table with a key are read.
+func TestStoredOrder(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		rows     float64
+		debezium bool
+		ordered  bool
+	}{
+		{"a small table, Debezium", 1000, true, false},
+		{"a small table", 1000, false, true},
+		{"a large table, Debezium", 1001, true, true},
+		{"a large table", 1001, false, true},
+	} {
+		u := unit{source: Source{Namespace: "s", Name: "t", RelTuples: test.rows, ReadKey: keyOf("id")}}
+		if !u.plan(1, 1000, versionTIDRange, test.debezium) {
+			t.Fatalf("%s: not planned", test.name)
+		}
+		sql := selectRows(&u, u.spans[0], []string{"id"}).sql
+		if strings.Contains(sql, ` ORDER BY "id"`) != test.ordered {
+			t.Errorf("%s: %s", test.name, sql)
+		}
+	}
+}

@@ -50,22 +50,10 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 	}
 }
 
-// describe completes a table's shape, for the stream. A table that is not captured has no relation. Tables
-// are those found at the start; one that comes to match later is reported, but for Debezium, which captures
-// it then.
+// describe completes a table's shape, for the stream. A table that is not captured has no relation.
 func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
-	name := decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}
-	if !p.captured[name] {
-		switch matches := p.Config.Source.Captures(name.Namespace, name.Name); {
-		case p.skipped[shape.Namespace+"."+shape.Name]:
-			return nil, nil // the server describes partitions also where their rows come under the root
-		case matches && !p.debezium():
-			p.Log.Warn("table matches source.tables but was not there at the start: restart to capture it", "table",
-				name.String())
-			return nil, nil
-		case !matches:
-			return nil, nil
-		}
+	if !p.captures(decoder.TableName{Namespace: shape.Namespace, Name: shape.Name}) {
+		return nil, nil
 	}
 	// Nobody answers the server meanwhile, so this must end before its patience does; a lock that keeps the
 	// catalog from answering then costs a reconnect, not the session's silent death.
@@ -76,6 +64,24 @@ func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return p.catalog.Describe(ctx, shape)
+}
+
+// captures says whether a streamed table's changes are published. Tables are those found at the start; one
+// that comes to match later is reported, but for Debezium, which captures it then.
+func (p *pipeline) captures(name decoder.TableName) bool {
+	switch {
+	case p.captured[name]:
+		return true
+	case p.skipped[name.String()]:
+		return false // the server describes partitions also where their rows come under the root
+	case !p.Config.Source.Captures(name.Namespace, name.Name):
+		return false
+	case !p.debezium():
+		p.Log.Warn("table matches source.tables but was not there at the start: restart to capture it", "table",
+			name.String())
+		return false
+	}
+	return true
 }
 
 // snapshotOptions says what to read at the consistent point of a slot.
