@@ -29,7 +29,6 @@ type encoder struct {
 	most int
 
 	w      *window
-	loaded bool        // the last batch was full: more is about to follow
 	at     progress    // where the stream stands, without what is open
 	handed decoder.LSN // resume of the last window handed over
 
@@ -139,7 +138,7 @@ func (e *encoder) due() bool { return !e.open && (e.w.n > 0 || e.w.force) }
 
 // seal writes into the window where it leads.
 func (e *encoder) seal() {
-	e.w.after, e.w.loaded = e.at, e.loaded
+	e.w.after = e.at
 	e.handed = e.at.resume
 }
 
@@ -217,7 +216,6 @@ func (e *encoder) fail(ctx context.Context, err error) error {
 // batch encodes a batch and releases it.
 func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	defer b.Release()
-	e.loaded = b.Full()
 	rows := false
 	if b.Progress != nil && (len(b.Transactions) == 0 || !isSnapshot(&b.Transactions[0])) {
 		// What streamed changes have brought about, such as a signal. A window may end in the middle of the

@@ -27,8 +27,14 @@ const (
 var errCrashed = errors.New("crashed")
 
 const (
+	// loadedShare is what part of a full window tells of load: more is about to follow one that holds as
+	// much.
+	loadedShare = 16
 	// moreWait is how long a transaction stays open for windows that are about to follow.
 	moreWait = 10 * time.Millisecond
+	// beginInterval is the least time between the beginnings of two transactions: each costs broker and
+	// consumers about the same whatever it holds. What comes to an idle pipeline does not wait.
+	beginInterval = 10 * time.Millisecond
 	// markerWait bounds the wait for the broker to have ended the transaction before, and markerPause is
 	// between two looks. A transaction that begins earlier is put off by the broker for its
 	// add.partitions.to.txn.retry.backoff.ms, 20 by default, although the markers take 1 or 2.
@@ -89,15 +95,22 @@ func (p *Publisher) deliverExactly(ctx context.Context, full <-chan *window, fre
 // last returns the transaction's last window.
 func (l *exactLane) last() *window { return l.windows[len(l.windows)-1] }
 
+// loaded says that more is about to follow.
+func (l *exactLane) loaded() bool {
+	return l.p.part.reached(l.last().n*loadedShare, l.last().size*loadedShare)
+}
+
 // next waits for the next window that may be part of the transaction; nil, when the transaction is to end
 // first. more is false when there will be none.
 func (l *exactLane) next(ctx context.Context) (w *window, more bool, err error) {
 	var pause <-chan time.Time
 	switch {
-	case len(l.windows) == 0 || l.last().open:
-	case len(l.windows) >= deliveryParts || l.p.whole.reached(l.records, l.size):
+	case len(l.windows) == 0:
+		l.sleep(ctx, beginInterval-time.Since(l.began))
+	case l.last().open:
+	case len(l.windows) >= 2*deliveryParts || l.p.whole.reached(l.records, l.size):
 		return nil, true, nil
-	case l.last().loaded && time.Since(l.began) < openLimit:
+	case l.loaded() && time.Since(l.began) < openLimit:
 		l.pause.Reset(moreWait)
 		pause = l.pause.C
 	default:
@@ -164,12 +177,19 @@ func (l *exactLane) awaitMarkers(ctx context.Context) {
 		if answer.TransactionStates[0].State != "PrepareCommit" {
 			return
 		}
-		l.pause.Reset(markerPause)
-		select {
-		case <-l.pause.C:
-		case <-ctx.Done():
-			return
-		}
+		l.sleep(ctx, markerPause)
+	}
+}
+
+// sleep waits.
+func (l *exactLane) sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	l.pause.Reset(d)
+	select {
+	case <-l.pause.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -303,12 +303,13 @@ func TestLargeTransactionIsWhole(t *testing.T) {
 	}
 }
 
-// TestLoadSharesTransactions publishes full batches, behind each of which more is to be expected: their
-// windows must share transactions, each of which costs the broker the same whatever it holds.
+// TestLoadSharesTransactions publishes windows behind each of which more is to be expected: they must share
+// transactions, each of which costs the broker the same whatever it holds.
 func TestLoadSharesTransactions(t *testing.T) {
 	const batches = 40
 	relation := relationOf("a")
 	r := newRig(t)
+	r.o.WindowRecords = loadedShare * deliveryParts // one record is as much as tells of load
 	produced := make(chan struct{}, batches)
 	r.o.step = func(at step) error {
 		if at == stepProduced {
@@ -325,10 +326,8 @@ func TestLoadSharesTransactions(t *testing.T) {
 	defer p.Close()
 	in, done := make(chan *decoder.Batch), make(chan error, 1)
 	go func() { done <- p.Run(ctx, in) }()
-	pool := decoder.NewPool(decoder.PoolOptions{BatchBytes: 1})
 	s := newStory()
 	for id := range batches {
-		s.b = pool.Get()
 		in <- s.transaction(insert(relation, id, "x")).cut()
 		<-produced // each is a window of its own
 	}

@@ -36,7 +36,7 @@ func (e *encoder) spill(ctx context.Context, t *decoder.Transaction) error {
 			return err
 		}
 		whole.move(start, e.w, t.Time)
-		whole.after, whole.loaded = e.startAt, true
+		whole.after = e.startAt
 		if err := e.give(ctx, whole); err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func (e *encoder) spill(ctx context.Context, t *decoder.Transaction) error {
 	e.gone.records += e.w.n
 	e.gone.bytes += e.w.size
 	e.keepTail()
-	e.w.open, e.w.first, e.w.loaded = true, first, true
+	e.w.open, e.w.first = true, first
 	if err := e.give(ctx, e.w); err != nil {
 		return err
 	}

@@ -42,9 +42,7 @@ type window struct {
 	// nothing of the transaction may be committed without the rest. first says that the transaction begins
 	// with it.
 	open, first bool
-	// loaded says that more is about to follow.
-	loaded bool
-	began  time.Time // when its first record was made
+	began       time.Time // when its first record was made
 }
 
 // change is one change's records: from first up to the next change's first.
@@ -179,7 +177,7 @@ func (w *window) reset() {
 	w.tallies.reset()
 	w.changes = w.changes[:0]
 	w.n, w.size, w.span, w.after, w.began = 0, 0, span{}, progress{}, time.Time{}
-	w.force, w.open, w.first, w.loaded = false, false, false, false
+	w.force, w.open, w.first = false, false, false
 }
 
 // group sums up windows whose position is stored together.
