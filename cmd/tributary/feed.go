@@ -20,6 +20,7 @@ type gauges struct {
 	mu       sync.Mutex // guards what follows
 	phase    string
 	detail   string
+	system   decoder.System
 	version  int
 	slot     *decoder.Slot
 	seen     time.Time
@@ -41,10 +42,10 @@ func (g *gauges) state(phase, detail string) bool {
 	return changed
 }
 
-func (g *gauges) server(version int) {
+func (g *gauges) server(system decoder.System, version int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.version = version
+	g.system, g.version = system, version
 }
 
 // snapshot keeps a snapshot's report.
@@ -196,7 +197,7 @@ func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
 
 // streamStatus fills in what the stream knows.
 func (p *pipeline) streamStatus(s *status) {
-	s.Source.SystemID, s.Source.Timeline = p.system.ID, int32(p.system.Timeline)
+	s.Source.SystemID, s.Source.Timeline = p.now.system.ID, int32(p.now.system.Timeline)
 	stream := p.stream.Load()
 	if stream == nil {
 		return

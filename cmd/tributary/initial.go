@@ -28,7 +28,7 @@ func (p *pipeline) plan() (*decoder.Batch, error) {
 	if err := p.planAdded(&state, due); err != nil {
 		return nil, err
 	}
-	p.jobs.state = state
+	p.jobs.set(state)
 	p.signals = newSignals(p.Config.Snapshot.SignalTable)
 	b := new(decoder.Batch)
 	if b.Covered, err = p.covered(); err == nil {

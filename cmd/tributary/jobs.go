@@ -110,6 +110,13 @@ func (j *jobs) head() (job, bool) {
 	return j.state.Jobs[0], true
 }
 
+// set begins with what is planned.
+func (j *jobs) set(state snapshotState) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state = state
+}
+
 // list returns all jobs, and whether they are paused.
 func (j *jobs) list() ([]job, bool) {
 	j.mu.Lock()

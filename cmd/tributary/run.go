@@ -167,7 +167,7 @@ func (p *pipeline) survey(ctx context.Context) error {
 	if p.catalog, err = snapshot.OpenCatalog(ctx, options); err != nil {
 		return err
 	}
-	p.now.server(p.catalog.ServerVersion())
+	p.now.server(p.system, p.catalog.ServerVersion())
 	p.options.Identity = p.identity()
 	return p.choose(ctx)
 }
