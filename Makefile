@@ -18,12 +18,12 @@ build: ## write bin/tributary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
 
 test: ## all tests that need nothing but Go (Postgres comes from Maven Central, once)
-	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 10m -skip '^TestReal' ./...
+	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 20m -skip '^TestReal' ./...
 
 test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY and _CONNECT
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
-	$(GO) test $(RACE) -timeout 20m -count=1 -p 1 -run '^TestReal' ./...
-	[ -z "$$TRIBUTARY_TEST_POSTGRES" ] || $(GO) test $(RACE) -timeout 20m -count=1 -p 1 ./decoder ./snapshot
+	$(GO) test -timeout 40m -count=1 -p 1 -run '^TestReal' ./...
+	[ -z "$$TRIBUTARY_TEST_POSTGRES" ] || $(GO) test -timeout 20m -count=1 -p 1 ./decoder ./snapshot
 
 lint: $(LINT) ## formatting, static analysis, the house rules, go.mod
 	$(LINT) fmt --diff

@@ -46,7 +46,9 @@ type encoder struct {
 	begun   bool            // the transaction's BEGIN is written
 	last    *decoder.Change // of the open transaction; valid until its batch is released
 	tail    Split           // what last was
-	shared  int             // changes passed over at the LSN of at.taken
+	moment  time.Time       // when look was last called, and what it saw
+	xmin    int64
+	shared  int // changes passed over at the LSN of at.taken
 }
 
 // newEncoder returns an encoder that goes on from the stored position, or from Options.Start.
@@ -297,6 +299,7 @@ func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error
 	if !e.open {
 		e.begin()
 	}
+	e.look()
 	previous := uint64(0)
 	for i := range t.Changes {
 		c := &t.Changes[i]
@@ -323,6 +326,9 @@ func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error
 	}
 	return nil
 }
+
+// look reads clock and xmin for the records to come, so that they cost nothing for each.
+func (e *encoder) look() { e.moment, e.xmin = e.now(), e.o.XMin() }
 
 // first prepares for a transaction's beginning.
 func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
@@ -399,8 +405,7 @@ func (e *encoder) missing() error {
 func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change,
 	p decoder.Position,
 ) error {
-	at := e.now()
-	if err := e.beginMark(ctx, t, at); err != nil {
+	if err := e.beginMark(ctx, t, e.moment); err != nil {
 		return err
 	}
 	e.at.position, e.last = p, c
@@ -412,7 +417,7 @@ func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder
 	if lastCommit == 0 {
 		lastCommit = e.at.lastCommit // the decoder does not know what was before a restart
 	}
-	e.b.source(t, c, lastCommit, e.o.XMin(), at)
+	e.b.source(t, c, lastCommit, e.xmin, e.moment)
 	if c.Op == schema.OpMessage {
 		if e.b.keep != nil && !e.b.keep(c.Prefix) {
 			e.o.Metrics.filtered(filteredMessage)

@@ -14,13 +14,17 @@ import (
 // window holds.
 func (e *encoder) keepWithin(ctx context.Context, t *decoder.Transaction) error {
 	records, size := e.w.n-e.start.records, e.w.size-e.start.size
+	var err error
 	switch {
 	case e.whole.reached(e.gone.records+records, e.gone.bytes+size):
-		return e.cut(ctx)
+		err = e.cut(ctx)
 	case e.part.reached(records, size):
-		return e.spill(ctx, t)
+		err = e.spill(ctx, t)
+	default:
+		return nil
 	}
-	return nil
+	e.look() // it may have waited
+	return err
 }
 
 // spilled says that a part of the open transaction is with the taker.
