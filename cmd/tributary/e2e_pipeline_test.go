@@ -99,6 +99,9 @@ func drive(t *testing.T, server, brokers, registry string, seed uint64, steps in
 				if err == nil && s.State != stateStreaming {
 					err = fmt.Errorf("state %s (%s)", s.State, s.Detail)
 				}
+				if err == nil && s.Snapshot != nil && s.Position.Published == s.Snapshot.Point {
+					err = fmt.Errorf("the snapshot's end is not stored yet: a kill would have it resumed")
+				}
 				return err
 			})
 		}
