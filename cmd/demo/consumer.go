@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // received is one record of a table's topic.
@@ -32,10 +28,9 @@ type received struct {
 // consumer reads the topics of all tables as a read_committed consumer does, and decodes them with
 // libraries that the pipeline does not encode with.
 type consumer struct {
-	client   *kgo.Client
-	registry string
-	schemas  map[uint32]*avro.Schema
-	topics   map[string]table // by topic
+	client  *kgo.Client
+	records *local.Records
+	topics  map[string]table // by topic
 	// next is the offset after the last thing read of each topic's partitions, control records included.
 	next map[string]map[int32]int64
 }
@@ -43,10 +38,9 @@ type consumer struct {
 // newConsumer reads the topics from their beginning. They need not exist yet.
 func newConsumer(brokers, registry, schema string) (*consumer, error) {
 	c := &consumer{
-		registry: registry,
-		schemas:  map[uint32]*avro.Schema{},
-		topics:   map[string]table{},
-		next:     map[string]map[int32]int64{},
+		records: local.NewRecords(registry),
+		topics:  map[string]table{},
+		next:    map[string]map[int32]int64{},
 	}
 	for _, t := range tables {
 		topic := topicPrefix + "." + schema + "." + t.name
@@ -110,7 +104,7 @@ type envelope struct {
 func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, error) {
 	t := c.topics[record.Topic]
 	r := received{op: "-", table: t.name, partition: record.Partition, offset: record.Offset}
-	text, err := c.json(ctx, record.Key)
+	text, err := c.records.JSON(ctx, record.Key)
 	if err != nil {
 		return r, fmt.Errorf("key: %w", err)
 	}
@@ -122,7 +116,7 @@ func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, er
 	if len(record.Value) == 0 {
 		return r, nil
 	}
-	if text, err = c.json(ctx, record.Value); err != nil {
+	if text, err = c.records.JSON(ctx, record.Value); err != nil {
 		return r, fmt.Errorf("value: %w", err)
 	}
 	var e envelope
@@ -137,60 +131,6 @@ func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, er
 		r.after[column] = string(value)
 	}
 	return r, nil
-}
-
-// json returns a key or value as JSON: a zero byte, the schema's id, then Avro.
-func (c *consumer) json(ctx context.Context, b []byte) ([]byte, error) {
-	if len(b) < 5 || b[0] != 0 {
-		return nil, fmt.Errorf("want a zero byte and a schema id, got % x", b[:min(len(b), 5)])
-	}
-	schema, err := c.schema(ctx, binary.BigEndian.Uint32(b[1:]))
-	if err != nil {
-		return nil, err
-	}
-	var value any
-	rest, err := schema.Decode(b[5:], &value)
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) > 0 {
-		return nil, fmt.Errorf("%d bytes after the value", len(rest))
-	}
-	return schema.EncodeJSON(value)
-}
-
-// schema asks the registry for a schema, once.
-func (c *consumer) schema(ctx context.Context, id uint32) (*avro.Schema, error) {
-	if schema, found := c.schemas[id]; found {
-		return schema, nil
-	}
-	address, err := url.JoinPath(c.registry, "schemas", "ids", strconv.Itoa(int(id)))
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read schema %d: %w", id, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("read schema %d: %s", id, response.Status), err)
-	}
-	var answer struct{ Schema string }
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("read schema %d: %w", id, err)
-	}
-	schema, err := avro.Parse(answer.Schema)
-	if err != nil {
-		return nil, fmt.Errorf("parse schema %d: %w", id, err)
-	}
-	c.schemas[id] = schema
-	return schema, nil
 }
 
 // atEnd says whether everything that is committed in the topics now has been read.

@@ -3,20 +3,18 @@ package main
 import (
 	"context"
 	"crypto/md5"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // placeholder stands for a large value that an update did not touch.
@@ -34,11 +32,11 @@ type event struct {
 
 // reader follows the topics and keeps, for each key, what came, in order. It reads past all proxies.
 type reader struct {
-	client           *kgo.Client
-	registry, prefix string
-	exactly          bool
-	schemas          map[uint32]*avro.Schema
-	next             map[string]map[int32]int64
+	client  *kgo.Client
+	decode  *local.Records
+	prefix  string
+	exactly bool
+	next    map[string]map[int32]int64
 	// events by table, then by key as the journal writes it. A truncation is in the list of every key.
 	events map[string]map[string][]event
 	// bulk are the ids of the table without triggers: how often they came by the stream and by a snapshot.
@@ -65,7 +63,7 @@ type partition struct {
 
 func openReader(brokers, registry, prefix string, exactly bool) (*reader, error) {
 	r := &reader{
-		registry: registry, prefix: prefix, exactly: exactly, schemas: map[uint32]*avro.Schema{},
+		decode: local.NewRecords(registry), prefix: prefix, exactly: exactly,
 		next: map[string]map[int32]int64{}, events: map[string]map[string][]event{}, bulk: map[int64]arrivals{},
 		seen: map[int64]bool{}, partitions: map[string]*partition{},
 	}
@@ -210,7 +208,7 @@ func (r *reader) take(ctx context.Context, record *kgo.Record) error {
 		r.problem("%s: the delete of %s has no tombstone", name, at.open)
 		at.open = ""
 	}
-	text, err := r.json(ctx, record.Value)
+	text, err := r.decode.JSON(ctx, record.Value)
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
@@ -318,7 +316,7 @@ func (r *reader) key(ctx context.Context, b []byte) (string, error) {
 	if b == nil {
 		return "", nil
 	}
-	text, err := r.json(ctx, b)
+	text, err := r.decode.JSON(ctx, b)
 	if err != nil {
 		return "", err
 	}
@@ -333,55 +331,4 @@ func (r *reader) key(ctx context.Context, b []byte) (string, error) {
 		return fmt.Sprintf("%d/%d", *key.Part, *key.ID), nil
 	}
 	return strconv.FormatInt(*key.ID, 10), nil
-}
-
-// json decodes what stands behind a zero byte and the schema's id.
-func (r *reader) json(ctx context.Context, b []byte) ([]byte, error) {
-	if len(b) < 5 || b[0] != 0 {
-		return nil, fmt.Errorf("want a zero byte and a schema id, got % x", b[:min(len(b), 5)])
-	}
-	schema, err := r.schema(ctx, binary.BigEndian.Uint32(b[1:]))
-	if err != nil {
-		return nil, err
-	}
-	var value any
-	rest, err := schema.Decode(b[5:], &value)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%d bytes after the value", len(rest))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return schema.EncodeJSON(value)
-}
-
-// schema asks the registry for a schema, once.
-func (r *reader) schema(ctx context.Context, id uint32) (*avro.Schema, error) {
-	if schema, found := r.schemas[id]; found {
-		return schema, nil
-	}
-	address := fmt.Sprintf("%s/schemas/ids/%d", r.registry, id)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read schema %d: %w", id, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("read schema %d: %s", id, response.Status), err)
-	}
-	var answer struct{ Schema string }
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("read schema %d: %w", id, err)
-	}
-	schema, err := avro.Parse(answer.Schema)
-	if err != nil {
-		return nil, fmt.Errorf("parse schema %d: %w", id, err)
-	}
-	r.schemas[id] = schema
-	return schema, nil
 }

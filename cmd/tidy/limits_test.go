@@ -110,7 +110,6 @@ var imports = map[string]map[string]string{
 		module + "deploy/local":     "the servers",
 		"github.com/jackc/pgx/v5/":  "filling and reading the tables",
 		"github.com/twmb/franz-go/": "a consumer of its own",
-		"github.com/twmb/avro":      "decoding with a library that tributary does not encode with",
 		"golang.org/x/term":         "is this a terminal",
 	},
 	"cmd/drill": {
@@ -119,7 +118,6 @@ var imports = map[string]map[string]string{
 		"github.com/rs/zerolog":           "silences toxiproxy",
 		"github.com/jackc/pgx/v5/pgconn":  "the workload's sessions, and the journal",
 		"github.com/twmb/franz-go/pkg/":   "a reader of its own, and brokers under another address",
-		"github.com/twmb/avro":            "decoding with a library that tributary does not encode with",
 	},
 	"cmd/tidy": {},
 	"deploy/local": {
@@ -127,6 +125,7 @@ var imports = map[string]map[string]string{
 		"github.com/twmb/franz-go/pkg/":              "in-process Kafka and registry",
 		"github.com/hamba/avro/v2":                   "the registry's compatibility check",
 		"github.com/jackc/pgx/v5/pgconn":             "making and dropping databases",
+		"github.com/twmb/avro":                       "decoding with a library that tributary does not encode with",
 	},
 }
 
