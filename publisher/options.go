@@ -44,7 +44,7 @@ const (
 	defaultMaxRecordBytes     = 1_000_012
 	defaultTransactionTimeout = 40 * time.Second
 	defaultLinger             = 2 * time.Millisecond
-	defaultIdleInterval       = 10 * time.Second
+	defaultIdleInterval       = 2 * time.Second
 )
 
 // Options say what to publish, where to and how. The zero value of an optional field is the default that its
@@ -122,7 +122,7 @@ type Options struct {
 	TransactionTimeout time.Duration
 	// Linger is how long at-least-once lets a record wait for company; 0 means 2 ms, negative not at all.
 	Linger time.Duration
-	// IdleInterval is how often an advance without records is stored, and so confirmed; 0 means 10 s.
+	// IdleInterval is how often an advance without records is stored, and so confirmed; 0 means 2 s.
 	IdleInterval time.Duration
 	// MaySend, if set, is asked in at-least-once mode: once it returns false nothing more is sent. Without
 	// transactions nothing else keeps an instance from writing that lost its slot without knowing.

@@ -206,14 +206,11 @@ func (d *demo) receive(ctx context.Context, what string, done func() bool, see f
 				return err
 			}
 		}
-		// Short polls, so that a pipeline that ended is noticed.
-		short, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
-		records, err := d.consumer.poll(short)
-		cancel()
+		records, err := d.consumer.poll(ctx)
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w; the pipeline's log ends:\n%s", context.Cause(ctx), d.pipeline.log())
 		}
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err != nil {
 			return err
 		}
 		for _, r := range records {

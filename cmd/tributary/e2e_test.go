@@ -61,8 +61,8 @@ func (r *rig) write(t testing.TB, more string) {
 	t.Helper()
 	text := fmt.Sprintf("source: {url: %q, tables: %s, slot: %s, publication: %s}\n", r.source, r.tables,
 		r.prefix, r.prefix) +
-		fmt.Sprintf("kafka: {brokers: [%q], position_topic: %s.positions, ledger_topic: %s.ledger}\n", r.brokers,
-			r.prefix, r.prefix) +
+		fmt.Sprintf("kafka: {brokers: [%q], compression: %s, position_topic: %s.positions, "+
+			"ledger_topic: %s.ledger}\n", r.brokers, testCompression, r.prefix, r.prefix) +
 		fmt.Sprintf("schema_registry: {url: %q}\n", r.registry) +
 		fmt.Sprintf("topic: {prefix: %s, partitions: 3, replication_factor: 1}\n", r.prefix) +
 		"http: {listen: '127.0.0.1:0'}\n"

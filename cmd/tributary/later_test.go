@@ -152,7 +152,7 @@ func TestSnapshotKeyChange(t *testing.T) {
 		"ANALYZE docs", rows))
 	r := newRig(t, address, local.Kafka(t), local.Registry(t), "['public.*']",
 		"snapshot: {pause: 150ms, resume_rows: 1000, workers: 1}\n"+
-			"kafka: {brokers: [BROKERS], window_records: 500, "+
+			"kafka: {brokers: [BROKERS], compression: "+testCompression+", window_records: 500, "+
 			"position_topic: PREFIX.positions, ledger_topic: PREFIX.ledger}")
 	replaceBrokers(t, r)
 	admin.exec("CREATE PUBLICATION " + r.prefix + " FOR TABLE docs")

@@ -54,9 +54,10 @@ func newReplayRig(t *testing.T, postgres, brokers, more string) *replayRig {
 	u.User = url.UserPassword(r.name, "replay")
 	r.file = filepath.Join(t.TempDir(), "config.yaml")
 	text := fmt.Sprintf("source:\n  url: %q\n  tables: [public.a, public.b]\n  slot: %s\n  publication: %s\n"+
-		"kafka:\n  brokers: [%q]\n  position_topic: %s.positions\n  ledger_topic: %s.ledger\n"+
-		"topic: {prefix: %s, partitions: 3}\nhttp: {listen: \"\"}\n%s", u.String(), r.name, r.name, brokers, r.name,
-		r.name, r.name, more)
+		"kafka:\n  brokers: [%q]\n  compression: %s\n"+
+		"  position_topic: %s.positions\n  ledger_topic: %s.ledger\n"+
+		"topic: {prefix: %s, partitions: 3}\nhttp: {listen: \"\"}\n%s", u.String(), r.name, r.name, brokers,
+		testCompression, r.name, r.name, r.name, more)
 	if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

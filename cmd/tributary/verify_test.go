@@ -46,13 +46,14 @@ func newVerified(t *testing.T) *verified {
 		CREATE PUBLICATION verify FOR TABLE item, pair, line WITH (publish = 'insert,update,delete,truncate')`)
 	v.file = filepath.Join(t.TempDir(), "verify.yaml")
 	text := fmt.Sprintf(`source: {url: %q, tables: [public.*], publication: verify, slot: %s}
-kafka: {brokers: [%q]}
+kafka: {brokers: [%q], compression: %s}
 schema_registry: {url: %q}
 topic: {prefix: verify, partitions: 3, replication_factor: 1}
 skipped_operations: [none]
 http: {listen: ''}
 replay: {keep: 0B}
-`, v.address, "verify_"+strings.ToLower(filepath.Base(t.TempDir())), v.kafka, local.Registry(t))
+`, v.address, "verify_"+strings.ToLower(filepath.Base(t.TempDir())), v.kafka, testCompression,
+		local.Registry(t))
 	if err := os.WriteFile(v.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,10 +146,12 @@ func (v *verified) write() (stop func()) {
 			}
 		})
 	}
-	return func() {
+	stop = func() {
 		cancel()
 		all.Wait()
 	}
+	v.t.Cleanup(stop) // before the connections are closed
+	return stop
 }
 
 // TestVerify: nothing is wrong while writers go on, and what is spoilt behind the pipeline's back is found.

@@ -119,9 +119,15 @@ func (r topicRange) read(ctx context.Context, opts []kgo.Opt, do func(*kgo.Recor
 	return nil
 }
 
-// decided marks the partitions that hold nothing more before their ends: compaction leaves gaps there.
+// decided marks the partitions that hold nothing more before their ends: compaction leaves gaps there. Where
+// nothing is compacted there are no gaps, and silence is only a slow broker's.
 func (r topicRange) decided(ctx context.Context, client *kgo.Client, reached map[int32]int64) error {
-	stable, err := kadm.NewClient(client).ListCommittedOffsets(ctx, r.topic)
+	admin := kadm.NewClient(client)
+	compacted, err := isCompacted(ctx, admin, r.topic)
+	if err != nil || !compacted {
+		return err
+	}
+	stable, err := admin.ListCommittedOffsets(ctx, r.topic)
 	if err != nil {
 		return fmt.Errorf("look up the end of topic %s: %w", r.topic, err)
 	}
