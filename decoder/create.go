@@ -247,7 +247,11 @@ func restartOf(ctx context.Context, o CreateOptions) (LSN, error) {
 		return 0, err
 	}
 	if slot == nil {
-		return 0, fmt.Errorf("create slot %s: it is gone", o.Name)
+		// A temporary slot goes with its session; one that stays was dropped, and the next attempt makes it anew.
+		return 0, &ConnectionLostError{
+			Doing: "create slot " + o.Name,
+			Cause: errors.New("it is gone already: the server restarted, or ended the session that made it"),
+		}
 	}
 	return slot.Restart, nil
 }

@@ -224,3 +224,14 @@ func TestOpenLostSlot(t *testing.T) {
 		stop()
 	})
 }
+
+// TestCreatedSlotGone: a temporary slot is gone when its session is, say by a restart of the server between
+// two questions. That passes by itself.
+func TestCreatedSlotGone(t *testing.T) {
+	onServers(t, func(t *testing.T, db *database) {
+		_, err := restartOf(context.Background(), CreateOptions{Connect: db.connect, Name: db.slotName()})
+		if err == nil || !Retryable(err) || !strings.Contains(err.Error(), "it is gone already") {
+			t.Errorf("want an error that is retried, got %v", err)
+		}
+	})
+}
