@@ -85,6 +85,7 @@ func (s *Stream) delivered(confirm LSN, urgent bool) {
 	}
 	s.batch = s.o.Pool.Get()
 	s.batchSince, s.blocked = time.Time{}, time.Time{}
+	s.o.Failpoint(pointDelivered)
 }
 
 // serve sends a status when one is due, and looks whether the server is still there and wants us to be.
@@ -125,6 +126,7 @@ func (s *Stream) sendStatus(now time.Time, confirmed LSN) error {
 	if err := s.wire.send(s.out); err != nil {
 		return s.lost(err)
 	}
+	s.o.Failpoint(pointStatus)
 	return nil
 }
 

@@ -119,6 +119,9 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 		if err != nil {
 			return s.lost(err)
 		}
+		if n > 0 {
+			s.o.Failpoint(pointReceived)
+		}
 		if n == 0 && s.blocked.IsZero() {
 			s.caughtUp = time.Now()
 		}
@@ -265,6 +268,7 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		if s.o.Observe != nil {
 			s.observe(transactions, changes)
 		}
+		s.o.Failpoint(pointDecoded)
 		// Relation and Type messages have start 0, and rows of interleaved transactions run backwards.
 		s.received = max(s.received, start)
 		return false, false, nil

@@ -64,7 +64,18 @@ type StreamOptions struct {
 	StopTimeout time.Duration
 	// Logger gets the life story; nil is silence.
 	Logger *slog.Logger
+	// Failpoint, if set, is told the name of each step of a message's way when it is done: received, decoded,
+	// delivered, status. A test ends the process in it; a release has none.
+	Failpoint func(name string)
 }
+
+// The steps of a message's way through the stream, in order.
+const (
+	pointReceived  = "received"  // bytes came from the socket
+	pointDecoded   = "decoded"   // a message is in the batch
+	pointDelivered = "delivered" // a batch is with its receiver
+	pointStatus    = "status"    // the server was told what is confirmed
+)
 
 func (o StreamOptions) withDefaults() StreamOptions {
 	if o.MaxRowBytes <= 0 {
@@ -78,6 +89,9 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	}
 	if o.Pool == nil {
 		o.Pool = NewPool(PoolOptions{})
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

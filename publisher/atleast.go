@@ -136,7 +136,7 @@ func (l *lane) store(ctx context.Context) error {
 	for _, r := range records {
 		l.p.client.Produce(ctx, r, l.storing.promise)
 	}
-	return nil
+	return l.p.o.step(stepStoring)
 }
 
 // settle takes note of a stored position.

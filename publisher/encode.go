@@ -142,6 +142,7 @@ func (e *encoder) due() bool { return !e.open && (e.w.n > 0 || e.w.force) }
 func (e *encoder) seal() {
 	e.w.after = e.at
 	e.handed = e.at.resume
+	e.o.Failpoint(string(stepEncoded))
 }
 
 // handOver gives the window away, waiting until it is taken, and takes another.

@@ -16,8 +16,10 @@ type step string
 
 // The steps of a delivery, in order.
 const (
+	stepEncoded   step = "encoded"   // the window is full, and nobody has it yet
 	stepBegun     step = "begun"     // the transaction has begun
 	stepProduced  step = "produced"  // every record is with the client
+	stepStoring   step = "storing"   // the position and the ledger record are with the client too
 	stepFlushed   step = "flushed"   // every record is acknowledged
 	stepCommitted step = "committed" // the transaction is committed, the position stored
 	stepConfirmed step = "confirmed" // Confirmed says so
@@ -264,6 +266,9 @@ func (l *exactLane) end(ctx context.Context, next *Stored) (committing bool, err
 		l.p.client.Produce(ctx, r, l.acks.promise)
 	}
 	l.acks.less()
+	if err := l.p.o.step(stepStoring); err != nil {
+		return false, err
+	}
 	if err := l.p.client.Flush(ctx); err != nil {
 		return false, err
 	}

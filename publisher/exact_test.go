@@ -186,7 +186,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	a, b := relationOf("a"), relationOf("b")
 	reference.must(workload(a, b)...)
 	want := contents(reference)
-	for _, at := range []step{stepBegun, stepProduced, stepFlushed, stepCommitted, stepConfirmed} {
+	for _, at := range []step{stepBegun, stepProduced, stepStoring, stepFlushed, stepCommitted, stepConfirmed} {
 		for _, limit := range []int{1, 2, 3, 5} {
 			t.Run(fmt.Sprintf("%s/%d", at, limit), func(t *testing.T) {
 				r := newRig(t)

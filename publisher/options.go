@@ -136,6 +136,11 @@ type Options struct {
 	// Metrics may be nil.
 	Metrics *Metrics
 
+	// Failpoint, if set, is told the name of each step of a window's delivery when it is done: encoded, begun,
+	// produced, flushed, storing, committed, confirmed. A test ends the process in it; a release has
+	// none.
+	Failpoint func(name string)
+
 	// step, if set, is called between the steps of a window's delivery; its error is a crash there.
 	step func(step) error
 }
@@ -169,8 +174,15 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
 	if o.step == nil {
-		o.step = func(step) error { return nil }
+		failpoint := o.Failpoint
+		o.step = func(at step) error {
+			failpoint(string(at))
+			return nil
+		}
 	}
 	return o
 }

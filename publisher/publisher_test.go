@@ -46,7 +46,7 @@ func TestAtLeastOnceCrashes(t *testing.T) {
 	reference := newRig(t)
 	reference.o.Skip = []schema.Op{}
 	reference.must(workload(a, b)...)
-	for _, at := range []step{stepBegun, stepProduced, stepFlushed, stepCommitted, stepConfirmed} {
+	for _, at := range []step{stepBegun, stepProduced, stepStoring, stepFlushed, stepCommitted, stepConfirmed} {
 		r := newRig(t)
 		r.o.Mode, r.o.Skip, r.o.WindowRecords = AtLeastOnce, []schema.Op{}, 16
 		crashes := 0
@@ -397,7 +397,7 @@ func TestRealKafka(t *testing.T) {
 		}
 	})
 	r.o.Skip, r.o.WindowRecords = []schema.Op{}, 2
-	steps := []step{stepBegun, stepProduced, stepFlushed, stepCommitted, stepConfirmed}
+	steps := []step{stepBegun, stepProduced, stepStoring, stepFlushed, stepCommitted, stepConfirmed}
 	crashes := 0
 	for ; crashes < 50; crashes++ {
 		at, countdown := steps[rand.IntN(len(steps))], 1+rand.IntN(3)

@@ -31,6 +31,9 @@ const e2ePatience = 90 * time.Second
 // TestMain is the program instead of its tests where a test asks for a child.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
+		if at := os.Getenv(failpointVariable); at != "" {
+			os.Exit(doomed(at))
+		}
 		main()
 	}
 	os.Exit(m.Run())

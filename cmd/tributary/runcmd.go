@@ -31,6 +31,9 @@ type runOptions struct {
 	// crash, if set, is called at the points between the making of a slot and the first stored position; its
 	// error is a crash there.
 	crash func(point string) error
+	// failpoint, if set, is called behind each step between the server and what it is told; a test's does not
+	// return.
+	failpoint func(name string)
 }
 
 // The points at which a crash must lose nothing.

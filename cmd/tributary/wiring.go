@@ -47,6 +47,7 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 		Stop:        p.stopped.Done(),
 		Ended:       p.ended,
 		Logger:      p.Log,
+		Failpoint:   p.failpoint,
 	}
 }
 
@@ -137,7 +138,7 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		MaxRecordBytes:     int(c.Kafka.MaxRecordBytes),
 		TransactionTimeout: c.Kafka.TransactionTimeout,
 		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.maySend,
-		Logger: p.Log, Metrics: p.Metrics.publisher,
+		Logger: p.Log, Metrics: p.Metrics.publisher, Failpoint: p.failpoint,
 	}
 	if c.Delivery == "at-least-once" {
 		o.Mode = publisher.AtLeastOnce
