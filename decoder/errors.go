@@ -32,6 +32,7 @@ const (
 	codeNotSupported      = "0A000"
 	codePrivilege         = "42501"
 	codeInternal          = "XX000"
+	codeProtocol          = "08P01"
 )
 
 var (
@@ -210,6 +211,9 @@ func fault(doing string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		// A host that says nothing: also the dialer's own timeout is one of these.
 		return &ConnectionLostError{Doing: doing, Cause: innermost(err)}
+	}
+	if isTLS(err) {
+		return &TLSError{Doing: doing, Cause: innermost(err)}
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

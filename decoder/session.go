@@ -175,9 +175,9 @@ func verifySession(ctx context.Context, conn *pgconn.PgConn) error {
 	got := rows[0][0]
 	// DateStyle keeps the server's day order, which ISO output does not use.
 	if !strings.HasPrefix(got, "hex 3 C ISO") || !strings.HasSuffix(got, " postgres UTC UTF8") {
-		return fmt.Errorf("verify the session's settings: startup parameters did not take effect "+
+		return codedError{fmt.Errorf("verify the session's settings: startup parameters did not take effect "+
 			"(%s are %q): connect to the server itself, not through a pooler that drops them",
-			strings.Join(verifiedParameters, " "), got)
+			strings.Join(verifiedParameters, " "), got), codePooler}
 	}
 	return nil
 }

@@ -50,20 +50,25 @@ func (s *Slot) Usable(database string) error {
 	case s.Lost():
 		return &SlotLostError{Slot: s.Name, Status: s.Status, Reason: s.Reason, Confirmed: s.Confirmed}
 	case s.Plugin == "":
-		return fmt.Errorf("slot %s is a physical slot: name another", s.Name)
+		return unusable("slot %s is a physical slot: name another", s.Name)
 	case s.Plugin != "pgoutput":
-		return fmt.Errorf("slot %s has output plugin %s, want pgoutput: name another", s.Name, s.Plugin)
+		return unusable("slot %s has output plugin %s, want pgoutput: name another", s.Name, s.Plugin)
 	case s.Database != database:
-		return fmt.Errorf("slot %s belongs to database %s, not to %s: name another, or connect there",
+		return unusable("slot %s belongs to database %s, not to %s: name another, or connect there",
 			s.Name, s.Database, database)
 	case s.Temporary:
-		return fmt.Errorf("slot %s is temporary and vanishes with the session of pid %d: name another",
+		return unusable("slot %s is temporary and vanishes with the session of pid %d: name another",
 			s.Name, s.ActivePID)
 	case s.TwoPhase:
-		return fmt.Errorf("slot %s has two_phase on, which sends transactions before they commit: "+
+		return unusable("slot %s has two_phase on, which sends transactions before they commit: "+
 			"name another", s.Name)
 	}
 	return nil
+}
+
+// unusable is a slot that is there and is another's.
+func unusable(format string, args ...any) error {
+	return codedError{fmt.Errorf(format, args...), codeSlotUnusable}
 }
 
 var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)

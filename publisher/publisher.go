@@ -168,9 +168,9 @@ func (p *Publisher) fence(ctx context.Context) error {
 			"transactional.id " +
 			p.o.transactionalID() + " (MSK: AlterTransactionalId, DescribeTransactionalId), or use at-least-once"}
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("take transactional.id %s: timeout %s is more than the broker's "+
+		return codedError{fmt.Errorf("take transactional.id %s: timeout %s is more than the broker's "+
 			"transaction.max.timeout.ms: %w",
-			p.o.transactionalID(), p.o.TransactionTimeout, err)
+			p.o.transactionalID(), p.o.TransactionTimeout, err), codeTimeout}
 	}
 	return &AgainError{Doing: "take transactional.id " + p.o.transactionalID(), Err: err}
 }

@@ -281,8 +281,8 @@ func (t *topics) compare(ctx context.Context, name string, partitions int32, pla
 			if name == t.o.PositionTopic && !strings.Contains(found.MaybeValue(), "compact") {
 				return &TopicError{
 					Topic: name,
-					Err: fmt.Errorf("%s is %s, so that Kafka deletes the stored positions one day", key,
-						found.MaybeValue()),
+					Err: codedError{fmt.Errorf("%s is %s, so that Kafka deletes the stored positions one day", key,
+						found.MaybeValue()), codeForgets},
 					Command: fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --topic %s --add-config %s=compact",
 						t.brokers(), name, key),
 				}

@@ -97,7 +97,7 @@ func (c *Catalog) Tables(ctx context.Context, s Select) (Selection, error) {
 		t.problems = append(t.problems, errors.New("the table filters match no table that has changes"))
 	}
 	if len(t.problems) > 0 {
-		return Selection{}, fmt.Errorf("select tables: %w", errors.Join(t.problems...))
+		return Selection{}, selectionError{fmt.Errorf("select tables: %w", errors.Join(t.problems...))}
 	}
 	return t.selection(ctx)
 }

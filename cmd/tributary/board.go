@@ -47,8 +47,10 @@ type status struct {
 }
 
 type statusError struct {
+	Code        string `json:"code"` // of the catalogue
 	Text        string `json:"text"`
 	NeedsPerson bool   `json:"needs_person"`
+	Fix         string `json:"fix"` // one thing to paste
 	ExitCode    int    `json:"exit_code"`
 	Retrying    bool   `json:"retrying"`
 }
@@ -203,10 +205,10 @@ func (b *board) Base() status {
 func (b *board) Fail(err error, retrying bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	code := exitCode(err)
+	exit := exitCode(err)
+	code, text, fix := explained(err)
 	b.failed = &statusError{
-		Text: err.Error(), NeedsPerson: code == exitPerson, ExitCode: code,
-		Retrying: retrying,
+		Code: code, Text: text, Fix: fix, NeedsPerson: exit == exitPerson, ExitCode: exit, Retrying: retrying,
 	}
 }
 

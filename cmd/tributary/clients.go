@@ -214,17 +214,18 @@ func tlsConfig(path string, t TLSConfig) (*tls.Config, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s.ca_file: %w", path, err)}
+			return nil, usageError{faultError{fmt.Errorf("%s.ca_file: %w", path, err), "E606"}}
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, usageError{fmt.Errorf("%s.ca_file: %s holds no certificate in PEM form", path, t.CAFile)}
+			return nil, usageError{faultError{fmt.Errorf("%s.ca_file: %s holds no certificate in PEM form", path,
+				t.CAFile), "E606"}}
 		}
 	}
 	if t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s.cert_file and key_file: %w", path, err)}
+			return nil, usageError{faultError{fmt.Errorf("%s.cert_file and key_file: %w", path, err), "E606"}}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -129,6 +129,7 @@ var sourceCases = []badCase{
 		name: "wrong password", code: exitFailed,
 		prepare: func(b *bench) func() { return b.as(url.UserPassword("postgres", "wrong")) },
 		run: []string{
+			"[E105]",
 			"connect to 127.0.0.1:", "password authentication failed", "28P01",
 			"check user and password",
 		},
@@ -143,7 +144,7 @@ var sourceCases = []badCase{
 			undo := b.as(url.UserPassword(role, "x"))
 			return func() { undo() }
 		},
-		run:   []string{"permission denied", "42501", "REPLICATION"},
+		run:   []string{"[E113]", "permission denied", "42501", "REPLICATION"},
 		check: []string{"PREFIX has not the attribute REPLICATION", `ALTER ROLE "PREFIX" REPLICATION;`},
 	},
 	{
@@ -152,7 +153,7 @@ var sourceCases = []badCase{
 			b.exec("SELECT pg_create_logical_replication_slot('" + b.prefix + "', 'test_decoding')")
 			return func() { b.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')") }
 		},
-		run:   []string{"slot PREFIX", "test_decoding", "pgoutput"},
+		run:   []string{"[E124]", "slot PREFIX", "test_decoding", "pgoutput"},
 		check: []string{"slot PREFIX", "test_decoding", "pgoutput", "--source-slot"},
 	},
 	{
@@ -162,7 +163,7 @@ var sourceCases = []badCase{
 			elsewhere.exec("SELECT pg_create_logical_replication_slot('" + b.prefix + "', 'pgoutput')")
 			return func() { elsewhere.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')") }
 		},
-		run:   []string{"slot PREFIX", "database test_"},
+		run:   []string{"[E124]", "slot PREFIX", "database test_"},
 		check: []string{"slot PREFIX", "database test_", "--source-slot"},
 	},
 	{
@@ -173,6 +174,7 @@ var sourceCases = []badCase{
 			return func() { b.exec("ALTER TABLE public.bare REPLICA IDENTITY FULL") }
 		},
 		run: []string{
+			"[E134]",
 			"table public.bare has no primary key", "refuses its updates and deletes",
 			`ALTER TABLE "public"."bare" REPLICA IDENTITY FULL`,
 		},
@@ -189,6 +191,7 @@ var sourceCases = []badCase{
 			return func() { b.exec("ALTER PUBLICATION " + b.prefix + " ADD TABLE public.orders") }
 		},
 		run: []string{
+			"[E132]",
 			"publication PREFIX", "public.orders",
 			`ALTER PUBLICATION "PREFIX" ADD TABLE ONLY "public"."orders"`,
 		},
@@ -203,7 +206,7 @@ var sourceCases = []badCase{
 			b.change("[public.ordres]", "")
 			return func() { b.change("[public.orders]", "") }
 		},
-		run:   []string{"pattern public.ordres matches no table"},
+		run:   []string{"[E135]", "pattern public.ordres matches no table"},
 		check: []string{"pattern public.ordres matches no table", `\dt *.*`},
 	},
 	{
@@ -213,7 +216,10 @@ var sourceCases = []badCase{
 			b.change("[public.orders, 'public.a?b']", "")
 			return func() { b.change("[public.orders]", "") }
 		},
-		run:   []string{"public.a b", "public.a+b", "topic PREFIX.public.a_b", "route one of them elsewhere"},
+		run: []string{
+			"[E213]", "public.a b", "public.a+b", "topic PREFIX.public.a_b",
+			"route one of them elsewhere",
+		},
 		check: []string{"public.a b", "topic PREFIX.public.a_b", "topic: {routes:"},
 	},
 }
@@ -251,6 +257,7 @@ var kafkaCases = []badCase{
 			return func() { b.change(b.tables, "") }
 		},
 		run: []string{
+			"[E209]",
 			"topic PREFIX", "topics are not to be created", "kafka-topics.sh",
 			"--create --topic PREFIX",
 		},
@@ -262,7 +269,7 @@ var kafkaCases = []badCase{
 			b.change(b.tables, "kafak: {brokers: [a:1]}")
 			return func() { b.change(b.tables, "") }
 		},
-		run:   []string{"PREFIX.yaml:6:1", "kafak", "unknown key", "did you mean kafka?", "^"},
+		run:   []string{"[E601]", "PREFIX.yaml:6:1", "kafak", "unknown key", "did you mean kafka?", "^"},
 		check: []string{"PREFIX.yaml:6:1", "kafak", "unknown key", "did you mean kafka?", "^"},
 	},
 	{
@@ -271,7 +278,7 @@ var kafkaCases = []badCase{
 			b.change("[orders]", "")
 			return func() { b.change("[public.orders]", "") }
 		},
-		run:   []string{"PREFIX.yaml:1:", "source.tables", `pattern "orders": want schema.table`},
+		run:   []string{"[E601]", "PREFIX.yaml:1:", "source.tables", `pattern "orders": want schema.table`},
 		check: []string{"PREFIX.yaml:1:", "source.tables", `pattern "orders": want schema.table`},
 	},
 }
@@ -319,6 +326,7 @@ func TestTopicCreationRefused(t *testing.T) {
 	b.fails(badCase{
 		code: exitPerson,
 		run: []string{
+			"[E214]",
 			"topic PREFIX.public.orders", "Kafka refuses to make it", "POLICY_VIOLATION",
 			"kafka-topics.sh --bootstrap-server", "--create --topic PREFIX.public.orders --partitions 3",
 		},

@@ -38,6 +38,18 @@ func (e codedError) Unwrap() error { return e.error }
 // ExitCode is the code that the error was given.
 func (e codedError) ExitCode() int { return e.code }
 
+// faultError is an error of this package with its code in the catalogue.
+type faultError struct {
+	error
+	code string
+}
+
+// Unwrap returns the error inside.
+func (e faultError) Unwrap() error { return e.error }
+
+// ErrorCode is the code that the error was given.
+func (e faultError) ErrorCode() string { return e.code }
+
 // exitCode is the code that an error of any package stands for. The packages say it by method: ExitCode for a
 // number, NeedsPerson for states that no restart helps.
 func exitCode(err error) int {

@@ -71,6 +71,9 @@ func (e *configError) Error() string {
 	return b.String()
 }
 
+// ErrorCode is that of a wrong configuration.
+func (e *configError) ErrorCode() string { return "E601" }
+
 // ExitCode is that of a wrong configuration.
 func (e *configError) ExitCode() int { return exitUsage }
 

@@ -56,10 +56,19 @@ func (p *program) execute(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(p.stderr, "tributary: "+text)
+	if err.Error() != "" {
+		p.tell(err)
 	}
 	return exitCode(err)
+}
+
+// tell prints the error that ends a command, its code, and what helps where the text is not all of it.
+func (p *program) tell(err error) {
+	code, text, fix := explained(err)
+	fmt.Fprintf(p.stderr, "tributary: %s [%s]\n", text, code)
+	if code != "E601" && code != "E602" && code != "E605" && fix != "" {
+		fmt.Fprintf(p.stderr, "fix: %s\n", fix)
+	}
 }
 
 func (p *program) rootCommand() *cobra.Command {
@@ -90,7 +99,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
 		p.snapshotCommand(), p.configCommand(),
 		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.verifyCommand(),
-		p.versionCommand())
+		p.errorsCommand(), p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }

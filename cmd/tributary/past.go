@@ -187,6 +187,9 @@ func (e *rangeError) Error() string {
 	return e.what + ": " + available + ": " + e.instead
 }
 
+// ErrorCode is that of a range that is not there.
+func (e *rangeError) ErrorCode() string { return "E408" }
+
 // ExitCode is that of a wrong command line: other words help.
 func (e *rangeError) ExitCode() int { return exitUsage }
 

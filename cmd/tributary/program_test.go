@@ -295,7 +295,9 @@ func fixedStatus() status {
 	return status{
 		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second),
 		Time: at, Detail: "Reading tables.",
-		Error:   &statusError{"slot tri is lost", true, exitPerson, false},
+		Error: &statusError{
+			codeUnknown, "slot tri is lost", true, "tributary slots list", exitPerson, false,
+		},
 		Program: statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
 		Source: statusSource{
 			"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,

@@ -241,10 +241,9 @@ func (p *pipeline) create(ctx context.Context) error {
 		return rewindPending(stored)
 	}
 	if stored != nil && p.Config.Snapshot.Mode != "when_needed" {
-		return needsPerson{fmt.Errorf("slot %s: everything is published up to %s, and the slot is gone: changes "+
-			"that committed since may be lost; to take a new snapshot and go on from there: "+
-			"snapshot.mode: when_needed",
-			p.Config.Source.Slot, stored.Resume)}
+		return needsPerson{faultError{fmt.Errorf("slot %s: everything is published up to %s, and the slot is "+
+			"gone: changes that committed since may be lost; to take a new snapshot and go on from there: "+
+			"snapshot.mode: when_needed", p.Config.Source.Slot, stored.Resume), "E407"}}
 	}
 	if err := p.lostSlot(ctx); err != nil {
 		return err

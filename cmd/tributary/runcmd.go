@@ -55,6 +55,27 @@ func (o runOptions) at(point string) error {
 type metrics struct {
 	publisher *publisher.Metrics
 	snapshot  *snapshot.Metrics
+	errors    *prometheus.CounterVec // by code
+}
+
+// newMetrics registers the metrics of all packages, and those of the program itself.
+func newMetrics(registry *prometheus.Registry) metrics {
+	m := metrics{
+		publisher.NewMetrics(registry), snapshot.NewMetrics(registry),
+		prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_errors_total",
+			Help: "Errors that ended the pipeline or made it start again, by their code: tributary errors CODE.",
+		}, []string{"code"}),
+	}
+	registry.MustRegister(m.errors)
+	return m
+}
+
+// failed counts an error.
+func (m metrics) failed(code string) {
+	if m.errors != nil {
+		m.errors.WithLabelValues(code).Inc()
+	}
 }
 
 // The pauses between attempts.
@@ -66,7 +87,7 @@ const (
 
 // errSecondSignal ends the context of a run that does not finish its window.
 var errSecondSignal = codedError{
-	errors.New("interrupted a second time before the window was finished"),
+	faultError{errors.New("interrupted a second time before the window was finished"), "E605"},
 	exitSignal,
 }
 
@@ -123,8 +144,9 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	}
 	group.Go(func() error { shown.run(side, b, log); return nil })
 	group.Go(func() error { p.watchSignals(side, log, stop, cancel); return nil })
-	counted := metrics{publisher.NewMetrics(registry), snapshot.NewMetrics(registry)}
-	err = p.supervise(ctx, runOptions{Config: config, Log: log, Metrics: counted, Board: b, Stop: stop})
+	err = p.supervise(ctx, runOptions{
+		Config: config, Log: log, Metrics: newMetrics(registry), Board: b, Stop: stop,
+	})
 	endSide()
 	if sideErr := group.Wait(); err == nil {
 		err = sideErr
@@ -154,6 +176,8 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 		default:
 		}
 		o.Board.Fail(err, retryable(err))
+		code := codeOf(err)
+		o.Metrics.failed(code)
 		var wait <-chan time.Time // stays nil where only a person helps
 		switch {
 		case retryable(err):
@@ -162,11 +186,13 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 			}
 			// A quarter of chance keeps instances that failed together from coming back together.
 			delay := pause*3/4 + rand.N(pause/2)
-			o.Log.Warn("pipeline stopped, starts again", "err", err, "in", delay.Round(time.Millisecond).String())
+			o.Log.Warn("pipeline stopped, starts again", "code", code, "err", err,
+				"in", delay.Round(time.Millisecond).String())
 			wait = time.After(delay)
 			pause = min(2*pause, retryCeiling)
 		case exitCode(err) == exitPerson && o.Config.OnFailure == "stay":
-			o.Log.Error("pipeline stopped and needs a person; staying up as on_failure says", "err", err)
+			o.Log.Error("pipeline stopped and needs a person; staying up as on_failure says", "code", code,
+				"err", err)
 		default:
 			return err
 		}
@@ -215,8 +241,8 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, usageError{errors.Join(err, errors.New("http.listen gives another address, or none when it "+
-			"is empty"))}
+		return nil, usageError{faultError{errors.Join(err, errors.New("http.listen gives another address, or "+
+			"none when it is empty")), "E603"}}
 	}
 	return listener, nil
 }

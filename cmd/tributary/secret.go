@@ -48,13 +48,13 @@ func (s SecretSource) Resolve() (Secret, error) {
 	case kind == "file" && name != "":
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return "", fmt.Errorf("read secret: %w", err)
+			return "", faultError{fmt.Errorf("read secret: %w", err), "E604"}
 		}
 		return Secret(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")), nil
 	case kind == "env" && name != "":
 		text, found := os.LookupEnv(name)
 		if !found {
-			return "", fmt.Errorf("read secret: environment variable %s is not set", name)
+			return "", faultError{fmt.Errorf("read secret: environment variable %s is not set", name), "E604"}
 		}
 		return Secret(text), nil
 	}

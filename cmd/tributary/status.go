@@ -128,7 +128,11 @@ func writeStatus(w io.Writer, s status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s for %s\n", s.Pipeline, strings.ToUpper(s.State),
 		s.Time.Sub(s.Since).Round(time.Second))
-	b.WriteString(sentence(s) + "\n\n")
+	b.WriteString(sentence(s) + "\n")
+	if s.Error != nil && s.Error.Fix != "" {
+		b.WriteString("fix: " + s.Error.Fix + "\n")
+	}
+	b.WriteString("\n")
 	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database,
 		s.Source.Slot, s.Source.Publication)
 	fmt.Fprintf(&b, "position  confirmed %s  published %s  server %s\n",
@@ -158,9 +162,9 @@ func writeStatus(w io.Writer, s status) error {
 func sentence(s status) string {
 	switch {
 	case s.Error != nil && s.Error.Retrying:
-		return "Trying again after: " + s.Error.Text
+		return "Trying again after: " + s.Error.Text + " [" + s.Error.Code + "]"
 	case s.Error != nil:
-		return s.Error.Text
+		return s.Error.Text + " [" + s.Error.Code + "]"
 	case s.Detail != "":
 		return s.Detail
 	case s.State == stateStreaming && s.Lag.Seconds < 1:

@@ -98,9 +98,9 @@ func (p *pipeline) takeOver(ctx context.Context) error {
 		return nil
 	}
 	if offset.Commit > p.slot.ServerEnd {
-		return needsPerson{fmt.Errorf("take over connector %s: its offset is at %s, beyond the server's %s: it is "+
-			"that of another server; remove it, or leave takeover.connect_offsets out and take a snapshot",
-			p.Config.Takeover.Connector, offset.Commit, p.slot.ServerEnd)}
+		return needsPerson{faultError{fmt.Errorf("take over connector %s: its offset is at %s, beyond the "+
+			"server's %s: it is that of another server; remove it, or leave takeover.connect_offsets out and take "+
+			"a snapshot", p.Config.Takeover.Connector, offset.Commit, p.slot.ServerEnd), "E501"}}
 	}
 	if p.slot.Confirmed > max(offset.LSN, offset.Commit) {
 		// A crash of the worker leaves this too: it confirms first what it stores with its next flush.
@@ -137,9 +137,9 @@ func (p *pipeline) lostSlot(ctx context.Context) error {
 	if err != nil || !offset.finished() {
 		return err
 	}
-	return needsPerson{fmt.Errorf("slot %s is gone, and connector %s has %s: changes that committed since may "+
-		"be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
-		p.Config.Source.Slot, p.Config.Takeover.Connector, offset)}
+	return needsPerson{faultError{fmt.Errorf("slot %s is gone, and connector %s has %s: changes that "+
+		"committed since may be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
+		p.Config.Source.Slot, p.Config.Takeover.Connector, offset), "E502"}}
 }
 
 // takenOver says that this run begins where a connector has ended.
@@ -154,9 +154,9 @@ func (p *pipeline) withoutPosition() error {
 	if p.offset != nil {
 		text += ", and the connector has " + p.offset.String()
 	}
-	return needsPerson{fmt.Errorf("slot %s is there, but %s, and snapshot.without_position says stop: take a "+
-		"snapshot with snapshot.without_position: snapshot, or give takeover.connect_offsets what Debezium stored",
-		p.Config.Source.Slot, text)}
+	return needsPerson{faultError{fmt.Errorf("slot %s is there, but %s, and snapshot.without_position says "+
+		"stop: take a snapshot with snapshot.without_position: snapshot, or give takeover.connect_offsets what "+
+		"Debezium stored", p.Config.Source.Slot, text), "E503"}}
 }
 
 // giveBack stores where tributary has stopped as the connector's offset: without it Debezium would compare

@@ -1,0 +1,211 @@
+package main
+
+// sourceEntries are what can be wrong at the source: E1, W1 and I1.
+var sourceEntries = []entry{
+	{
+		"E101", "The name of the database server is not known.",
+		"DNS has no address for the host of source.url, where tributary runs.",
+		"getent hosts HOST   # here and in the pod's network; then mend source.url",
+	},
+	{
+		"E102", "The database server does not answer on its port.",
+		"Nothing listens there, or a firewall, a security group or a route drops the packets.",
+		"nc -vz HOST PORT   # then start the server, open the port, or mend source.url",
+	},
+	{
+		"E103", "The certificate of the database server is not accepted.",
+		"It has expired, names another host, or is signed by a CA that is not trusted here (RDS has its own).",
+		"openssl s_client -starttls postgres -connect HOST:PORT </dev/null | openssl x509 -noout -dates -issuer" +
+			"   # its CA: ?sslmode=verify-full&sslrootcert=FILE in source.url",
+	},
+	{
+		"E104", "The database server speaks no TLS.",
+		"source.url asks for TLS, as it does by default for a server on another machine.",
+		"ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();   -- or ?sslmode=disable, without it",
+	},
+	{
+		"E105", "The database server refuses the user or the password.",
+		"The password was changed, or source.password_from holds another one.",
+		"ALTER ROLE cdc PASSWORD '...';   -- then the same into what source.password_from names",
+	},
+	{
+		"E106", "pg_hba.conf has no line for this connection.",
+		"The server allows who may connect from where, with and without TLS, line by line.",
+		"hostssl DATABASE ROLE ADDRESS scram-sha-256   # into pg_hba.conf; then SELECT pg_reload_conf();",
+	},
+	{
+		"E107", "The database does not exist.",
+		"source.url names a database that the server has not.",
+		"psql -l   # lists the databases; then mend the path of source.url",
+	},
+	{
+		"E108", "The connection to the database server broke.",
+		"The network, a proxy or the server ended it. run connects again by itself.",
+		"nc -vz HOST PORT   # and the server's log of that minute",
+	},
+	{
+		"E109", "The database server is shutting down or starting.",
+		"It restarts or fails over. run waits and connects again by itself.",
+		"pg_isready -h HOST -p PORT   # until it accepts connections",
+	},
+	{
+		"E110", "The database server has no connection left.",
+		"max_connections, or the limit of the role or the database, is reached. run tries again by itself.",
+		"SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC;",
+	},
+	{
+		"E111", "The role lacks a right.",
+		"The server's words name the object.",
+		"GRANT SELECT ON TABLE TO cdc;   -- or whatever the server's words name",
+	},
+	{
+		"E112", "The database server writes no logical changes: wal_level is not logical.",
+		"Postgres writes what replication slots need only with wal_level = logical.",
+		"ALTER SYSTEM SET wal_level = logical;   -- then restart; on RDS rds.logical_replication = 1 and reboot",
+	},
+	{
+		"E113", "The role may not replicate.",
+		"It lacks the attribute REPLICATION, on RDS membership in rds_replication.",
+		"ALTER ROLE cdc REPLICATION;   -- as a superuser; on RDS: GRANT rds_replication TO cdc;",
+	},
+	{
+		"E114", "A pooler stands between tributary and the database server.",
+		"PgBouncer and RDS Proxy pass no replication connection, and drop settings that the stream depends on.",
+		"psql 'host=HOST port=5432 dbname=DATABASE user=cdc replication=database' -c IDENTIFY_SYSTEM" +
+			"   # must answer: put the server's own address into source.url",
+	},
+	{
+		"E115", "No replication slot is free.",
+		"max_replication_slots are in use; tributary needs one, and one more for replay.",
+		"SELECT slot_name, active, restart_lsn FROM pg_replication_slots;   -- drop what nothing needs, or raise " +
+			"max_replication_slots and restart",
+	},
+	{
+		"E116", "No walsender is free.",
+		"max_wal_senders are in use by other replication connections.",
+		"ALTER SYSTEM SET max_wal_senders = 20;   -- then restart the server",
+	},
+	{
+		"E119", "The database server refuses.",
+		"Its own words and SQLSTATE say what.",
+		"SELECT version();   -- and look the SQLSTATE up in appendix A of Postgres's manual",
+	},
+	{
+		"E121", "The replication slot does not exist.",
+		"It was dropped, or lost in a failover. What committed since it was last read may be lost.",
+		"tributary run --snapshot-mode when_needed   # makes it anew and takes a new snapshot",
+	},
+	{
+		"E122", "The replication slot is lost: its WAL was removed.",
+		"The slot fell behind by more than max_slot_wal_keep_size, or was invalidated. The changes after its " +
+			"last position are in no stream.",
+		"tributary run --snapshot-mode when_needed   # makes it anew and takes a new snapshot",
+	},
+	{
+		"E123", "Another session reads from the replication slot.",
+		"Another instance leads; run stands by and takes over when the slot is free.",
+		"SELECT pid, application_name, client_addr FROM pg_stat_activity WHERE pid = (SELECT active_pid FROM " +
+			"pg_replication_slots WHERE slot_name = 'SLOT');",
+	},
+	{
+		"E124", "The replication slot belongs to something else.",
+		"It has another plugin, another database or another kind than a pipeline can read.",
+		"tributary slots list   # then another name in source.slot",
+	},
+	{
+		"E125", "The publication did not exist when the changes were written.",
+		"Changes are decoded with the catalog of their own time: the publication was dropped, or made after " +
+			"the slot.",
+		"tributary slots drop SLOT && tributary run --snapshot-mode when_needed   # a new slot and snapshot",
+	},
+	{
+		"E131", "The publication does not exist.",
+		"The server sends only what a publication names; it must be there before the slot.",
+		"CREATE PUBLICATION NAME FOR TABLE ...;   -- as the tables' owner",
+	},
+	{
+		"E132", "A captured table is not in the publication.",
+		"Its changes would not come.",
+		"ALTER PUBLICATION NAME ADD TABLE ...;   -- as the table's owner",
+	},
+	{
+		"E133", "The publication leaves out kinds of changes.",
+		"Its option publish names only some of insert, update, delete and truncate.",
+		"ALTER PUBLICATION NAME SET (publish = 'insert, update, delete, truncate');",
+	},
+	{
+		"E134", "A table has neither a primary key nor a replica identity.",
+		"Once it is published, Postgres refuses updates and deletes of its rows.",
+		"ALTER TABLE NAME ADD PRIMARY KEY (COLUMN);   -- or: ALTER TABLE NAME REPLICA IDENTITY FULL;",
+	},
+	{
+		"E135", "source.tables matches no table.",
+		"A name is misspelt, or the role cannot see the schema, or only a view is called so.",
+		`\dt *.*   -- in psql; source.tables names them as schema.table`,
+	},
+	{
+		"E136", "Row security hides rows from the snapshot.",
+		"The stream carries every row, but SELECT only those that a policy allows to the role.",
+		"ALTER ROLE cdc BYPASSRLS;   -- as a superuser",
+	},
+	{
+		"E137", "The role may not read a captured table.",
+		"The snapshot needs SELECT; the stream does not.",
+		"GRANT USAGE ON SCHEMA public TO cdc; GRANT SELECT ON TABLE TO cdc;",
+	},
+	{
+		"E151", "A value has no form under its column's schema.",
+		"Such as NaN in a Decimal, or a timestamp that a long cannot hold.",
+		"tributary run --unrepresentable null   # or the format that the error names",
+	},
+	{
+		"E152", "A row is larger than the limit.",
+		"One change of it is larger than source.max_row_bytes, which bounds memory.",
+		"tributary run --source-max-row-bytes 256MiB   # or leave the column out of the publication",
+	},
+	{
+		"E153", "A change comes without its key.",
+		"The replica identity lacks a column of the key.",
+		"ALTER TABLE NAME REPLICA IDENTITY FULL;",
+	},
+	{
+		"E154", "The database server refuses to read a table for the snapshot.",
+		"Its own words and SQLSTATE say what; it was often dropped or altered meanwhile.",
+		`\d NAME   -- in psql, as the role of source.url`,
+	},
+	{
+		"E155", "The snapshot is lost.",
+		"The session that held it is gone. run takes a new one by itself.",
+		"SELECT * FROM pg_stat_activity WHERE application_name LIKE 'tributary/%';   -- who ends its sessions?",
+	},
+	{
+		"E156", "Transactions do not end, and a snapshot must wait for them.",
+		"A commit waits for a synchronous standby. Reading before could destroy rows in the source.",
+		"SELECT pid, wait_event FROM pg_stat_activity WHERE wait_event = 'SyncRep';   -- mend the standby",
+	},
+	{
+		"E157", "A table was rewritten while its snapshot was due.",
+		"ALTER TABLE, TRUNCATE, VACUUM FULL or CLUSTER. run reads it again under a new snapshot.",
+		"tributary status   # shows the new snapshot",
+	},
+	{
+		"W141", "The publication treats partitions otherwise than configured.",
+		"It decides whether their changes come under their own names or under the root's.",
+		"ALTER PUBLICATION NAME SET (publish_via_partition_root = true);   -- or source.publish_via_root",
+	},
+	{
+		"W142", "The publication sends only some rows of a table.",
+		"It has a row filter.",
+		"ALTER PUBLICATION NAME SET TABLE ...;   -- without WHERE, if every row is wanted",
+	},
+	{
+		"W143", "The publication leaves out columns of a table.",
+		"It has a column list.",
+		"ALTER PUBLICATION NAME SET TABLE ...;   -- without the list, if every column is wanted",
+	},
+	{
+		"W144", "The replica identity is another index than the primary key.",
+		"Records are keyed by the one, and consumers may expect the other.",
+		"ALTER TABLE NAME REPLICA IDENTITY DEFAULT;",
+	},
+}
