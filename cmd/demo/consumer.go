@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
+	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
 // received is one record of a table's topic.
@@ -30,7 +31,7 @@ type received struct {
 type consumer struct {
 	client  *kgo.Client
 	records *local.Records
-	topics  map[string]table // by topic
+	topics  map[string]pagila.Table // by topic
 	// next is the offset after the last thing read of each topic's partitions, control records included.
 	next map[string]map[int32]int64
 }
@@ -39,11 +40,11 @@ type consumer struct {
 func newConsumer(brokers, registry, schema string) (*consumer, error) {
 	c := &consumer{
 		records: local.NewRecords(registry),
-		topics:  map[string]table{},
+		topics:  map[string]pagila.Table{},
 		next:    map[string]map[int32]int64{},
 	}
-	for _, t := range tables {
-		topic := topicPrefix + "." + schema + "." + t.name
+	for _, t := range pagila.Tables {
+		topic := topicPrefix + "." + schema + "." + t.Name
 		c.topics[topic], c.next[topic] = t, map[int32]int64{}
 	}
 	topics := make([]string, 0, len(c.topics))
@@ -108,7 +109,7 @@ type envelope struct {
 // happened.
 func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, error) {
 	t := c.topics[record.Topic]
-	r := received{op: "-", table: t.name, partition: record.Partition, offset: record.Offset}
+	r := received{op: "-", table: t.Name, partition: record.Partition, offset: record.Offset}
 	text, err := c.records.JSON(ctx, record.Key)
 	if err != nil {
 		return r, fmt.Errorf("key: %w", err)
@@ -117,7 +118,7 @@ func (c *consumer) decode(ctx context.Context, record *kgo.Record) (received, er
 	if err := json.Unmarshal(text, &key); err != nil {
 		return r, fmt.Errorf("key: %w", err)
 	}
-	r.key = string(key[t.key])
+	r.key = string(key[t.Key])
 	if len(record.Value) == 0 {
 		return r, nil
 	}

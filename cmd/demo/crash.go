@@ -95,7 +95,7 @@ func (d *demo) restart(ctx context.Context, k *tracker, count func(received, row
 	if err := d.receive(ctx, "the rest of the burst", all, count); err != nil {
 		// Not the end: what is missing is counted below, unless the pipeline has failed or somebody pressed
 		// Ctrl-C.
-		if d.pipeline.cmd == nil || ctx.Err() != nil {
+		if d.pipeline.child == nil || ctx.Err() != nil {
 			return err
 		}
 		d.problem("burst: %v", err)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
 // The names that the demo takes on a server: schema (on an embedded server: public), slot and publication.
@@ -91,26 +93,7 @@ func (d *database) leftovers() []leftover {
 }
 
 // fill makes the tables and their rows.
-func (d *database) fill(ctx context.Context) error {
-	if err := d.exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+d.schema); err != nil {
-		return err
-	}
-	if err := d.exec(ctx, "SET search_path = "+d.schema); err != nil {
-		return err
-	}
-	for _, t := range tables {
-		if err := d.exec(ctx, "CREATE TABLE "+t.name+" ("+t.ddl+")"); err != nil {
-			return err
-		}
-		copySQL := "COPY " + t.name + " (" + t.load + ") FROM STDIN"
-		if _, err := d.conn.CopyFrom(ctx, strings.NewReader(t.copyText()), copySQL); err != nil {
-			return fmt.Errorf("fill table %s: %w", t.name, err)
-		}
-	}
-	// Stores and staff point at each other, so one of the keys comes last.
-	return d.exec(ctx, `ALTER TABLE store ADD FOREIGN KEY (manager_staff_id) REFERENCES staff; ANALYZE `+
-		strings.Join(tableNames(), ", "))
-}
+func (d *database) fill(ctx context.Context) error { return pagila.Fill(ctx, d.conn, d.schema) }
 
 // close removes what the demo made on a server of the user's, and disconnects. It does all it can whatever
 // fails.
@@ -177,24 +160,8 @@ func (d *database) one(ctx context.Context, sql string) (string, error) {
 }
 
 // rows returns a table as the records should have it: row by key.
-func (d *database) rows(ctx context.Context, t table) (map[string]row, error) {
-	results, err := d.conn.Exec(ctx, "SELECT * FROM "+t.name).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("read table %s: %w", t.name, err)
-	}
-	found := map[string]row{}
-	for _, values := range results[0].Rows {
-		r := row{}
-		for i, field := range results[0].FieldDescriptions {
-			value, err := asRecord(field.DataTypeOID, values[i])
-			if err != nil {
-				return nil, fmt.Errorf("read table %s: column %s: %w", t.name, field.Name, err)
-			}
-			r[field.Name] = value
-		}
-		found[r[t.key]] = r
-	}
-	return found, nil
+func (d *database) rows(ctx context.Context, t pagila.Table) (map[string]row, error) {
+	return pagila.Rows(ctx, d.conn, d.schema, t)
 }
 
 // address splits the URL for the pipeline's configuration: the password goes elsewhere.
@@ -206,13 +173,4 @@ func (d *database) address() (withoutPassword, password string, err error) {
 	password, _ = u.User.Password()
 	u.User = url.User(u.User.Username())
 	return u.String(), password, nil
-}
-
-// tableNames lists the tables without their schema.
-func tableNames() []string {
-	names := make([]string, len(tables))
-	for i, t := range tables {
-		names[i] = t.name
-	}
-	return names
 }

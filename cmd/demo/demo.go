@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
+	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
 // patience is how long the demo waits for records that must come.
@@ -118,8 +119,8 @@ func (d *demo) snapshot(ctx context.Context) error {
 	begin := time.Now()
 	d.heading("1  the snapshot: the rows that were there before")
 	total := 0
-	for _, t := range tables {
-		total += t.rows
+	for _, t := range pagila.Tables {
+		total += t.Rows
 	}
 	err := d.receive(ctx, "the snapshot's rows", func() bool { return d.fold.records >= total },
 		func(r received, _ row) {
@@ -130,10 +131,10 @@ func (d *demo) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range tables {
-		d.out.line("", "   r  %-36s %5d rows of %d", d.topic(t.name), d.fold.counts[t.name], t.rows)
-		if d.fold.counts[t.name] != t.rows {
-			d.problem("snapshot: %d records of %s, want %d", d.fold.counts[t.name], t.name, t.rows)
+	for _, t := range pagila.Tables {
+		d.out.line("", "   r  %-36s %5d rows of %d", d.topic(t.Name), d.fold.counts[t.Name], t.Rows)
+		if d.fold.counts[t.Name] != t.Rows {
+			d.problem("snapshot: %d records of %s, want %d", d.fold.counts[t.Name], t.Name, t.Rows)
 		}
 	}
 	d.out.line("", "   %d rows in %s, pipeline's start and topics included", total, since(begin))
@@ -146,8 +147,8 @@ func (d *demo) topic(name string) string { return topicPrefix + "." + d.db.schem
 // nine runs the statements one by one and prints what each led to.
 func (d *demo) nine(ctx context.Context) error {
 	d.heading("2  nine statements, and what arrives")
-	for i, s := range statements {
-		for j, line := range wrap(s.sql, columns-4) {
+	for i, s := range pagila.Statements {
+		for j, line := range wrap(s.SQL, columns-4) {
 			if j == 0 {
 				line = fmt.Sprintf("%d  %s", i+1, line)
 			} else {
@@ -156,24 +157,24 @@ func (d *demo) nine(ctx context.Context) error {
 			d.out.line(bold, "%s", line)
 		}
 		begin := time.Now()
-		if err := d.db.exec(ctx, s.sql); err != nil {
+		if err := d.db.exec(ctx, s.SQL); err != nil {
 			return err
 		}
 		n := 0
-		all := func() bool { return n >= len(s.want) }
-		err := d.receive(ctx, "the records of statement "+number(i+1), all,
+		all := func() bool { return n >= len(s.Want) }
+		err := d.receive(ctx, "the records of statement "+fmt.Sprint(i+1), all,
 			func(r received, before row) {
 				d.show(r, before, time.Since(begin))
-				if got := (arrival{r.op, r.table, r.key}); n >= len(s.want) || got != s.want[n] {
-					d.problem("statement %d: record %d is %v, want %v", i+1, n+1, got, s.want)
+				if got := (pagila.Arrival{Op: r.op, Table: r.table, Key: r.key}); n >= len(s.Want) || got != s.Want[n] {
+					d.problem("statement %d: record %d is %v, want %v", i+1, n+1, got, s.Want)
 				}
 				n++
 			})
 		if err != nil {
 			return err
 		}
-		if s.note != "" {
-			d.out.line("", "      (%s)", s.note)
+		if s.Note != "" {
+			d.out.line("", "      (%s)", s.Note)
 		}
 	}
 	return nil
@@ -190,7 +191,7 @@ func (d *demo) show(r received, before row, took time.Duration) {
 		d.out.line("", "      the row is gone")
 		return
 	}
-	for _, change := range changes(before, r.after) {
+	for _, change := range pagila.Changes(before, r.after) {
 		d.out.line("", "      %s", change)
 	}
 }
@@ -201,7 +202,7 @@ func (d *demo) receive(ctx context.Context, what string, done func() bool, see f
 		fmt.Errorf("%s: not there after %s", what, patience))
 	defer cancel()
 	for !done() {
-		if d.pipeline.cmd != nil {
+		if d.pipeline.child != nil {
 			if err := d.pipeline.failed(); err != nil {
 				return err
 			}
@@ -223,15 +224,15 @@ func (d *demo) receive(ctx context.Context, what string, done func() bool, see f
 // verdict compares what the topics tell with what the tables hold.
 func (d *demo) verdict(ctx context.Context) error {
 	d.heading("4  the topics, folded by key, against the tables")
-	for _, t := range tables {
+	for _, t := range pagila.Tables {
 		rows, err := d.db.rows(ctx, t)
 		if err != nil {
 			return err
 		}
-		found := differences(t.name, d.fold.rows[t.name], rows)
+		found := pagila.Differences(t.Name, "topic", d.fold.rows[t.Name], rows)
 		d.problems = append(d.problems, found...)
 		d.out.line("", "   %-10s %5d rows, %5d records, %d differing",
-			t.name, len(rows), d.fold.counts[t.name], len(found))
+			t.Name, len(rows), d.fold.counts[t.Name], len(found))
 	}
 	for i, problem := range d.problems {
 		if i == 10 {
@@ -245,7 +246,7 @@ func (d *demo) verdict(ctx context.Context) error {
 		colour = red
 	}
 	d.out.line(colour, "demo: %d statements, %d records, %d differing",
-		len(statements), d.fold.records, len(d.problems))
+		len(pagila.Statements), d.fold.records, len(d.problems))
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
+	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
 // filled returns a database with the demo's rows.
@@ -35,30 +36,30 @@ func filled(t *testing.T, foreign bool) *database {
 // right.
 func TestFill(t *testing.T) {
 	db := filled(t, false)
-	for _, table := range tables {
+	for _, table := range pagila.Tables {
 		rows, err := db.rows(t.Context(), table)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(rows) != table.rows {
-			t.Errorf("%s: want %d rows, got %d", table.name, table.rows, len(rows))
+		if len(rows) != table.Rows {
+			t.Errorf("%s: want %d rows, got %d", table.Name, table.Rows, len(rows))
 		}
-		if rows[number(table.rows)] == nil {
-			t.Errorf("%s: no row has key %d", table.name, table.rows)
+		if rows[fmt.Sprint(table.Rows)] == nil {
+			t.Errorf("%s: no row has key %d", table.Name, table.Rows)
 		}
 	}
-	for _, s := range statements {
-		if err := db.exec(t.Context(), s.sql); err != nil {
+	for _, s := range pagila.Statements {
+		if err := db.exec(t.Context(), s.SQL); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range s.want {
-			sql := fmt.Sprintf("SELECT count(*) FROM %[1]s WHERE %[1]s_id = %s", want.table, want.key)
+		for _, want := range s.Want {
+			sql := fmt.Sprintf("SELECT count(*) FROM %[1]s WHERE %[1]s_id = %s", want.Table, want.Key)
 			got, err := db.one(t.Context(), sql)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if gone := want.op == "d" || want.op == "-"; gone != (got == "0") {
-				t.Errorf("%s: %s rows of %s %s", s.sql, got, want.table, want.key)
+			if gone := want.Op == "d" || want.Op == "-"; gone != (got == "0") {
+				t.Errorf("%s: %s rows of %s %s", s.SQL, got, want.Table, want.Key)
 			}
 		}
 	}
@@ -66,20 +67,6 @@ func TestFill(t *testing.T) {
 		"SELECT count(*) FROM customer WHERE customer_id = 100 AND address_id = 200")
 	if err != nil || got != "1" {
 		t.Errorf("customer 100 at address 200: want 1 row, got %s, %v", got, err)
-	}
-}
-
-func TestFillNames(t *testing.T) {
-	for _, name := range []string{"city", "country"} {
-		i := slices.IndexFunc(tables, func(t table) bool { return t.name == name })
-		seen := map[string]int{}
-		for n := 1; n <= tables[i].rows; n++ {
-			first := tables[i].row(n)[0]
-			if seen[first] != 0 {
-				t.Errorf("%s %d and %d are both called %s", name, seen[first], n, first)
-			}
-			seen[first] = n
-		}
 	}
 }
 
@@ -151,7 +138,7 @@ func TestFold(t *testing.T) {
 				r.table = "city"
 				f.add(r)
 			}
-			found := differences("city", f.rows["city"], test.table)
+			found := pagila.Differences("city", "topic", f.rows["city"], test.table)
 			if test.want == "" && len(found) == 0 {
 				return
 			}
@@ -210,9 +197,9 @@ func TestConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	names := make([]string, len(tables))
-	for i, table := range tables {
-		names[i] = "pagila.public." + table.name
+	names := make([]string, len(pagila.Tables))
+	for i, table := range pagila.Tables {
+		names[i] = "pagila.public." + table.Name
 	}
 	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, names...); err != nil {
 		t.Fatal(err)
@@ -309,8 +296,8 @@ func TestPrinter(t *testing.T) {
 	if want := red + "text" + reset + "\n"; b.String() != want {
 		t.Errorf("with colour: want %q, got %q", want, b.String())
 	}
-	for _, s := range statements {
-		for _, line := range wrap(s.sql, columns-4) {
+	for _, s := range pagila.Statements {
+		for _, line := range wrap(s.SQL, columns-4) {
 			if len(line) > columns-4 {
 				t.Errorf("%d columns: %s", len(line), line)
 			}

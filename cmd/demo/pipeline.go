@@ -1,17 +1,17 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
+	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
 // pipeline is the program under demonstration, as a child process.
@@ -19,8 +19,7 @@ type pipeline struct {
 	binary string
 	dir    string // configuration and log
 	listen string
-	cmd    *exec.Cmd
-	exited chan error // gets the result of the process, once for each start
+	child  *local.Process // nil before the start, and once it has ended
 }
 
 // newPipeline writes the configuration: as a person would, but for the ports.
@@ -46,9 +45,9 @@ func newPipeline(binary, dir string, db *database, brokers, registry string) (*p
 			return nil, err
 		}
 	}
-	names := make([]string, len(tables))
-	for i, t := range tables {
-		names[i] = db.schema + "." + t.name
+	names := make([]string, len(pagila.Tables))
+	for i, t := range pagila.Tables {
+		names[i] = db.schema + "." + t.Name
 	}
 	config := fmt.Sprintf(`source:
   url: %s%s
@@ -80,88 +79,50 @@ func quoted(text string) string {
 func (p *pipeline) config() string  { return filepath.Join(p.dir, "tributary.yaml") }
 func (p *pipeline) logFile() string { return filepath.Join(p.dir, "tributary.log") }
 
-// start starts the program. It has a process group of its own, so that Ctrl-C reaches the demo alone, which
-// stops it.
+// start starts the program.
 func (p *pipeline) start() error {
 	log, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(p.binary, "run", "--config", p.config())
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.binary, err)
-	}
-	p.exited = make(chan error, 1)
-	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(p.cmd, p.exited)
-	return nil
+	p.child, err = local.StartProcess(exec.Command(p.binary, "run", "--config", p.config()), log)
+	return err
 }
 
 // failed returns an error with the end of the log when the program has ended by itself.
 func (p *pipeline) failed() error {
-	select {
-	case err := <-p.exited:
-		p.cmd = nil
-		return fmt.Errorf("the pipeline ended by itself: %w; its log ends:\n%s", ended(err), p.log())
-	default:
+	err := p.child.Ended()
+	if err == nil {
 		return nil
 	}
-}
-
-// ended tells an exit status of 0 as well.
-func ended(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
-	return err
+	p.child = nil
+	return fmt.Errorf("the pipeline ended by itself: %w; its log ends:\n%s", err, p.log())
 }
 
 // log returns the end of the program's log.
-func (p *pipeline) log() string {
-	text, err := os.ReadFile(p.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-15):], "\n")
-}
+func (p *pipeline) log() string { return local.Tail(p.logFile()) }
 
 // kill ends the program as a crash would: it can do nothing about it.
 func (p *pipeline) kill() error {
-	if err := p.cmd.Process.Kill(); err != nil {
+	err := p.child.Kill()
+	p.child = nil
+	if err != nil {
 		return fmt.Errorf("kill the pipeline: %w", err)
 	}
-	err := <-p.exited
-	p.cmd = nil
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		return nil
-	}
-	return fmt.Errorf("kill the pipeline: it had ended before: %w", ended(err))
+	return nil
 }
 
 // stop asks the program to finish, and kills it when it does not within 20 s. It is an error if it does not
 // end well.
 func (p *pipeline) stop() error {
-	if p == nil || p.cmd == nil {
+	if p == nil || p.child == nil {
 		return nil
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop the pipeline: %w", err)
+	err := p.child.Stop(20 * time.Second)
+	p.child = nil
+	if err != nil {
+		return fmt.Errorf("stop the pipeline: %w; its log ends:\n%s", err, p.log())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	select {
-	case err := <-p.exited:
-		p.cmd = nil
-		if err != nil {
-			return fmt.Errorf("stop the pipeline: %w; its log ends:\n%s", err, p.log())
-		}
-		return nil
-	case <-ctx.Done():
-		late := fmt.Errorf("stop the pipeline: still running after 20 s; its log ends:\n%s", p.log())
-		return errors.Join(late, p.kill())
-	}
+	return nil
 }

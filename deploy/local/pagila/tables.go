@@ -1,15 +1,15 @@
-package main
+package pagila
 
 import (
 	"fmt"
 	"strings"
 )
 
-// table is one of the demo's tables: its definition, and how its rows are made.
-type table struct {
-	name string
-	key  string // the primary key's column
-	rows int
+// Table is one of the tables: its definition, and how its rows are made.
+type Table struct {
+	Name string
+	Key  string // the primary key's column
+	Rows int
 	// ddl is what stands between the parentheses of CREATE TABLE. The schema is on the search_path.
 	ddl string
 	// load lists the columns that row fills; the others take their default.
@@ -18,25 +18,25 @@ type table struct {
 	row func(n int) []string
 }
 
-// tables is a database in the shape of Pagila, in an order that satisfies the foreign keys: same tables,
+// Tables is a database in the shape of Pagila, in an order that satisfies the foreign keys: same tables,
 // columns and numbers of rows, with content of our own. Customer n lives at address n+4, as there: nothing
 // else refers to address 104 than customer 100.
-var tables = []table{
+var Tables = []Table{
 	{
-		name: "country", key: "country_id", rows: 109, load: "country",
+		Name: "country", Key: "country_id", Rows: 109, load: "country",
 		ddl: `country_id serial PRIMARY KEY, country text NOT NULL,
 			last_update timestamptz NOT NULL DEFAULT now()`,
 		row: func(n int) []string { return []string{land(n)} },
 	},
 	{
-		name: "city", key: "city_id", rows: 600, load: "city, country_id",
+		Name: "city", Key: "city_id", Rows: 600, load: "city, country_id",
 		ddl: `city_id serial PRIMARY KEY, city text NOT NULL,
 			country_id integer NOT NULL REFERENCES country,
 			last_update timestamptz NOT NULL DEFAULT now()`,
 		row: func(n int) []string { return []string{town(n), number(1 + n*7%109)} },
 	},
 	{
-		name: "address", key: "address_id", rows: 603,
+		Name: "address", Key: "address_id", Rows: 603,
 		load: "address, address2, district, city_id, postal_code, phone",
 		ddl: `address_id serial PRIMARY KEY, address text NOT NULL, address2 text, district text NOT NULL,
 			city_id integer NOT NULL REFERENCES city, postal_code text, phone text NOT NULL,
@@ -49,14 +49,14 @@ var tables = []table{
 		},
 	},
 	{
-		name: "store", key: "store_id", rows: 2, load: "manager_staff_id, address_id",
+		Name: "store", Key: "store_id", Rows: 2, load: "manager_staff_id, address_id",
 		ddl: `store_id serial PRIMARY KEY, manager_staff_id integer NOT NULL,
 			address_id integer NOT NULL REFERENCES address,
 			last_update timestamptz NOT NULL DEFAULT now()`,
 		row: func(n int) []string { return []string{number(n), number(n)} },
 	},
 	{
-		name: "staff", key: "staff_id", rows: 2,
+		Name: "staff", Key: "staff_id", Rows: 2,
 		load: "first_name, last_name, address_id, email, store_id, username",
 		ddl: `staff_id serial PRIMARY KEY, first_name text NOT NULL, last_name text NOT NULL,
 			address_id integer NOT NULL REFERENCES address, email text,
@@ -72,7 +72,7 @@ var tables = []table{
 		},
 	},
 	{
-		name: "customer", key: "customer_id", rows: 599,
+		Name: "customer", Key: "customer_id", Rows: 599,
 		load: "store_id, first_name, last_name, email, address_id, create_date, active",
 		ddl: `customer_id serial PRIMARY KEY, store_id integer NOT NULL REFERENCES store,
 			first_name text NOT NULL, last_name text NOT NULL, email text,
@@ -92,9 +92,9 @@ var tables = []table{
 const null = `\N`
 
 // copyText returns all rows of a table in COPY's text format. None of the words below needs escaping.
-func (t table) copyText() string {
+func (t Table) copyText() string {
 	var b strings.Builder
-	for n := 1; n <= t.rows; n++ {
+	for n := 1; n <= t.Rows; n++ {
 		b.WriteString(strings.Join(t.row(n), "\t"))
 		b.WriteByte('\n')
 	}

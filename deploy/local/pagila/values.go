@@ -1,4 +1,4 @@
-package main
+package pagila
 
 import (
 	"encoding/json"
@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// row is a row's columns by name, each value as JSON text.
-type row map[string]string
+// Row is a row's columns by name, each value as JSON text.
+type Row map[string]string
 
 // asRecord turns a value that Postgres printed into the JSON text that the same value has in a record. It
-// knows the types of the demo's tables and no other.
+// knows the types of the tables here and no other.
 func asRecord(oid uint32, text []byte) (string, error) {
 	if text == nil {
 		return "null", nil
