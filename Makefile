@@ -22,7 +22,7 @@ test: ## all tests that need nothing but Go (Postgres comes from Maven Central, 
 
 test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY and _CONNECT
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
-	$(GO) test -timeout 40m -count=1 -p 1 -run '^TestReal' ./...
+	$(GO) test -timeout 40m -count=1 -p 1 -tags browser -run '^TestReal' ./...
 	[ -z "$$TRIBUTARY_TEST_POSTGRES" ] || $(GO) test -timeout 20m -count=1 -p 1 ./decoder ./snapshot
 
 lint: $(LINT) ## formatting, static analysis, the house rules, go.mod

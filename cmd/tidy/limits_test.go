@@ -23,7 +23,7 @@ var goStatements = map[string]limit{
 	"cmd/demo":     {1, "the burst's writer"},
 	"deploy/local": {1, "the wait for a child's end"},
 	// run: source, publisher, watch, anchor, heartbeat and the stop; a replay's four; the commands' own.
-	"cmd/tributary": {17, "what works beside the data path in run and replay, and the status server"},
+	"cmd/tributary": {18, "what works beside the data path in run and replay, and the status server"},
 	"snapshot":      {1, "workers, which end together"},
 	"publisher":     {1, "the delivery beside the encoding"},
 	"decoder":       {5, "a hold, a probe, a creation that is watched, and the same of a copy"},
@@ -90,9 +90,11 @@ var imports = map[string]map[string]string{
 		"github.com/goccy/go-yaml/":            "the configuration file",
 		"github.com/prometheus/client_golang/": "serving the metrics",
 		module + "cmd/tributary/audit":         "the comparison behind verify",
+		module + "cmd/tributary/page":          "the status page",
 		"golang.org/x/sync/errgroup":           "parts that end together",
 		"golang.org/x/term":                    "is this a terminal",
 	},
+	"cmd/tributary/page": {},
 	"cmd/tributary/audit": {
 		module + "schema":           "what a row should look like in its topic",
 		module + "decoder":          "LSNs and positions",
@@ -143,6 +145,8 @@ var oneFile = map[string]string{
 // dependencies are the modules that this one names itself, each with its reason. Another one needs a
 // sentence here.
 var dependencies = map[string]string{
+	"github.com/chromedp/cdproto":                "test of the status page: a browser's settings and complaints",
+	"github.com/chromedp/chromedp":               "test of the status page in a real browser",
 	"github.com/Shopify/toxiproxy/v2":            "drill: links that are cut, late and slow",
 	"github.com/fergusstrange/embedded-postgres": "tests and demo: a Postgres server without an installation",
 	"github.com/goccy/go-yaml":                   "configuration, with errors that show line and column",

@@ -44,6 +44,10 @@ type status struct {
 	Registry  statusRegistry `json:"registry"`
 	Tables    []statusTable  `json:"tables"`
 	Warnings  []string       `json:"warnings"`
+	// Problems are the errors since the start, SchemaChanges the tables' changes of definition; the latest of
+	// each come first.
+	Problems      []statusProblem `json:"problems"`
+	SchemaChanges []statusChange  `json:"schema_changes"`
 }
 
 type statusError struct {
@@ -149,12 +153,19 @@ type statusTable struct {
 	Deleted    int64  `json:"deleted"`
 	Truncated  int64  `json:"truncated"`
 	Tombstones int64  `json:"tombstones"`
+	// What follows is known once the stream has described the table.
+	Key         []string   `json:"key,omitempty"`
+	Identity    string     `json:"identity,omitempty"` // default, nothing, full or index
+	KeySchema   int        `json:"key_schema,omitempty"`
+	ValueSchema int        `json:"value_schema,omitempty"`
+	LastSeen    *time.Time `json:"last_seen,omitempty"` // when a change was seen to be published last
 }
 
 // board holds how the status is asked for. Safe for concurrent use.
 type board struct {
-	base  status
-	token SecretSource
+	base      status
+	token     SecretSource
+	chronicle chronicle
 
 	mu     sync.Mutex // guards what follows
 	feed   func() status
@@ -207,6 +218,7 @@ func (b *board) Fail(err error, retrying bool) {
 	defer b.mu.Unlock()
 	exit := exitCode(err)
 	code, text, fix := explained(err)
+	b.chronicle.problem(time.Now().UTC(), code, text, fix)
 	b.failed = &statusError{
 		Code: code, Text: text, Fix: fix, NeedsPerson: exit == exitPerson, ExitCode: exit, Retrying: retrying,
 	}
@@ -230,5 +242,6 @@ func (b *board) Status() status {
 		b.state, b.since = s.State, s.Time
 	}
 	s.Since = b.since
+	b.chronicle.fill(&s)
 	return s
 }

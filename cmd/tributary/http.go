@@ -11,11 +11,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tributary-cdc/tributary/cmd/tributary/page"
 )
 
 // handler serves what the board and the metrics say, and takes requests that bear the token: see
 // controlRoutes.
-func handler(b *board, metrics prometheus.Gatherer) http.Handler {
+func handler(b *board, metrics prometheus.Gatherer, shown *page.Page) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, true, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -35,6 +37,7 @@ func handler(b *board, metrics prometheus.Gatherer) http.Handler {
 		_ = encoder.Encode(b.Status())
 	})
 	controlRoutes(mux, b)
+	shown.Register(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")

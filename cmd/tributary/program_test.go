@@ -131,9 +131,13 @@ func TestNoSecretIsShown(t *testing.T) {
 			"url", o.Config.Source.URL, "salt", o.Config.Columns.Rules[0].Salt)
 		recorder := httptest.NewRecorder()
 		o.Board.Fail(fmt.Errorf("open %s: %w", o.Config.Source.URL, errors.ErrUnsupported), false)
-		handler(o.Board, prometheus.NewRegistry()).ServeHTTP(recorder,
+		handler(o.Board, prometheus.NewRegistry(), testPage(t, o.Board)).ServeHTTP(recorder,
 			httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
 		page = recorder.Body.String()
+		recorder = httptest.NewRecorder()
+		handler(o.Board, prometheus.NewRegistry(), testPage(t, o.Board)).ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodGet, "/", nil))
+		page += recorder.Body.String()
 		_, err := decoder.Connect(t.Context(), sourceOptions(o.Config))
 		return errors.New("connect: " + err.Error()) // no longer one to try again after
 	}
@@ -309,8 +313,14 @@ func fixedStatus() status {
 		Snapshots: []statusJob{{"initial", "initial", "running", []string{}, at}},
 		Kafka:     statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 4096, "none"},
 		Registry:  statusRegistry{1, &at},
-		Tables:    []statusTable{{"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6}},
-		Warnings:  []string{"public.b has no key"},
+		Tables: []statusTable{{
+			"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6, []string{"id"}, "default", 7, 8, &at,
+		}},
+		Warnings: []string{"public.b has no key"},
+		Problems: []statusProblem{{
+			at.Add(-time.Minute), at, 2, "connection_lost", "stream slot tri: connection reset", "wait",
+		}},
+		SchemaChanges: []statusChange{{at, "public.a", "added note text"}},
 	}
 }
 
@@ -329,7 +339,7 @@ func TestStatusJSON(t *testing.T) {
 
 func TestHTTP(t *testing.T) {
 	b := newBoard(defaultConfig())
-	h := handler(b, prometheus.NewRegistry())
+	h := handler(b, prometheus.NewRegistry(), testPage(t, b))
 	get := func(path string) (int, string) {
 		recorder := httptest.NewRecorder()
 		h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))

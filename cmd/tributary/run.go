@@ -117,7 +117,7 @@ func openRegistry(o runOptions) (*schema.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Logger = o.Log
+	options.Logger, options.Registered = o.Log, o.Board.chronicle.registered
 	return schema.NewRegistry(options)
 }
 

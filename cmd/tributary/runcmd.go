@@ -140,7 +140,13 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	side, endSide := context.WithCancel(ctx) // what runs beside the pipeline ends after it
 	if listener != nil {
 		log.Info("status served", "address", "http://"+listener.Addr().String())
-		group.Go(func() error { return serveHTTP(side, listener, handler(b, registry)) })
+		face, err := newPage(b, side.Done())
+		if err != nil {
+			endSide()
+			return err
+		}
+		group.Go(func() error { face.Run(side); return nil })
+		group.Go(func() error { return serveHTTP(side, listener, handler(b, registry, face)) })
 	}
 	group.Go(func() error { shown.run(side, b, log); return nil })
 	group.Go(func() error { p.watchSignals(side, log, stop, cancel); return nil })

@@ -64,7 +64,11 @@ func (p *pipeline) describe(shape decoder.Shape) (*schema.Relation, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return p.catalog.Describe(ctx, shape)
+	r, err := p.catalog.Describe(ctx, shape)
+	if err == nil && r != nil {
+		p.Board.chronicle.definition(time.Now().UTC(), r)
+	}
+	return r, err
 }
 
 // captures says whether a streamed table's changes are published. Tables are those found at the start; one

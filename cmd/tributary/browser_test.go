@@ -1,0 +1,170 @@
+//go:build browser
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
+)
+
+// picturesVariable names a directory that TestRealStatusPage writes its pictures into: those of the README.
+const picturesVariable = "TRIBUTARY_TEST_PICTURES"
+
+// browser is a headless Chromium that shows one page.
+type browser struct {
+	ctx context.Context
+
+	mu       sync.Mutex // guards complaints
+	complain []string   // of the console, which a violated policy comes to as well
+}
+
+// openBrowser starts a Chromium, which ends with the test.
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium-headless-shell", "chromium", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			program = found
+			break
+		}
+	}
+	if program == "" {
+		if os.Getenv("TRIBUTARY_TEST_REQUIRED") != "" {
+			t.Fatal("no Chromium is installed (Debian's package is chromium-headless-shell)")
+		}
+		t.Skip("no Chromium is installed (Debian's package is chromium-headless-shell)")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
+		chromedp.WindowSize(1280, 900))
+	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(allocated)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	b := &browser{ctx: ctx}
+	chromedp.ListenTarget(ctx, func(event any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			b.complain = append(b.complain, e.ExceptionDetails.Text+" "+e.ExceptionDetails.URL)
+		case *runtime.EventConsoleAPICalled:
+			b.complain = append(b.complain, fmt.Sprint("console: ", e.Type, e.Args))
+		case *log.EventEntryAdded:
+			b.complain = append(b.complain, e.Entry.Text+" "+e.Entry.URL)
+		}
+	})
+	return b
+}
+
+func (b *browser) run(t *testing.T, what string, actions ...chromedp.Action) {
+	t.Helper()
+	if err := chromedp.Run(b.ctx, actions...); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// complaints are what the console has told so far.
+func (b *browser) complaints() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.complain
+}
+
+// picture writes what the page looks like, in a width and a colour scheme.
+func (b *browser) picture(t *testing.T, name, scheme string, width int64) {
+	t.Helper()
+	var image []byte
+	b.run(t, "picture "+name,
+		chromedp.EmulateViewport(width, 900),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{
+			Name: "prefers-color-scheme", Value: scheme,
+		}}),
+		chromedp.Poll(fmt.Sprintf(`document.querySelectorAll(".chart canvas").length === 3 &&
+			matchMedia("(prefers-color-scheme: %s)").matches`, scheme), nil),
+		chromedp.FullScreenshot(&image, 100))
+	var wide bool
+	b.run(t, "width", chromedp.Evaluate("document.documentElement.scrollWidth > innerWidth", &wide))
+	if wide {
+		t.Errorf("%s: the page is wider than %d pixels", name, width)
+	}
+	if dir := os.Getenv(picturesVariable); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRealStatusPage looks at the page of a pipeline in a real browser: numbers move while rows are written,
+// the live dot goes grey when the program is killed, and the console has nothing to say.
+func TestRealStatusPage(t *testing.T) {
+	b := openBrowser(t)
+	bench := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	bench.exec("CREATE TABLE public.customers (id int PRIMARY KEY, name text)")
+	l := bench.rig.start(t)
+	l.reach(t, stateStreaming)
+	_, rest, _ := strings.Cut(l.log.String(), `"address":"`)
+	address, _, _ := strings.Cut(rest, `"`)
+	b.run(t, "open", chromedp.Navigate(address+"/"), chromedp.WaitReady(`html[data-ticks="2"]`))
+	var title, live, role string
+	b.run(t, "read", chromedp.Title(&title), chromedp.Text("#live", &live), chromedp.AttributeValue("#state",
+		"role", &role, nil))
+	if !strings.Contains(title, "STREAMING") || !strings.Contains(live, "Live, as of") || role != "status" {
+		t.Errorf("title %q, live %q, role %q", title, live, role)
+	}
+	bench.order(7)
+	bench.exec("ALTER TABLE public.orders ADD note text; UPDATE public.orders SET note = 'x' WHERE id = 1;" +
+		"DELETE FROM public.orders WHERE id = 2")
+	b.run(t, "numbers move", chromedp.Poll(`(() => {
+		const cells = [...document.querySelectorAll("#tables tbody tr")].map(r => r.innerText.split("\t"));
+		const row = cells.find(c => c[0] === "public.orders");
+		return row !== undefined && row[5] === "7" && row[6] === "1" && row[7] === "1" &&
+			document.querySelector("#changes").innerText.includes("added note text");
+	})()`, nil))
+	b.run(t, "two samples", chromedp.Poll(`window.uPlot !== undefined &&
+		Number(document.documentElement.dataset.samples) >= 2`, nil, chromedp.WithPollingTimeout(time.Minute)))
+	b.picture(t, "status-light", "light", 1280)
+	b.picture(t, "status-dark", "dark", 1280)
+	b.picture(t, "status-small", "light", 375)
+	var focused string
+	b.run(t, "keyboard", chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"),
+		chromedp.Evaluate(`document.activeElement.tagName`, &focused))
+	if focused != "BUTTON" && focused != "A" {
+		t.Errorf("the tab key leads to %s", focused)
+	}
+	if said := b.complaints(); len(said) > 0 {
+		t.Errorf("the console says %s", said)
+	}
+	l.kill(t)
+	b.run(t, "the connection is lost", chromedp.WaitReady("html.lost"), chromedp.Text("#live", &live))
+	if !strings.Contains(live, "Connection lost: the numbers are of ") {
+		t.Errorf("after the kill: %q", live)
+	}
+	var color, idle string
+	b.run(t, "dot", chromedp.Poll(`getComputedStyle(document.getElementById("dot")).color ===
+			getComputedStyle(document.querySelector(".who")).color`, nil),
+		chromedp.Evaluate(`getComputedStyle(document.getElementById("dot")).color`, &color),
+		chromedp.Evaluate(`getComputedStyle(document.querySelector(".who")).color`, &idle))
+	if color != idle {
+		t.Errorf("the dot is %s, want the grey %s", color, idle)
+	}
+	if text, err := json.Marshal(b.complaints()); err != nil || strings.Contains(string(text), "Policy") {
+		t.Errorf("the policy was violated: %s, %v", text, err)
+	}
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tributary-cdc/tributary/cmd/tributary/page"
+	"github.com/tributary-cdc/tributary/decoder"
+)
+
+// moods is how each state is to be felt.
+var moods = map[string]page.Mood{
+	stateStarting: page.Busy, statePreflight: page.Busy, stateStandby: page.Idle, stateSnapshot: page.Busy,
+	stateStreaming: page.Good, stateRetrying: page.Warn, stateFailed: page.Bad,
+}
+
+// newPage makes the status page of a board.
+func newPage(b *board, ended <-chan struct{}) (*page.Page, error) {
+	return page.New(page.Options{
+		View:     func() page.View { return viewOf(b.Status()) },
+		Counters: func() page.Counters { return countersOf(b.Status()) },
+		Ended:    ended,
+	})
+}
+
+// countersOf is what the charts show.
+func countersOf(s status) page.Counters {
+	c := page.Counters{
+		LagBytes: float64(s.Lag.ConfirmedBytes), RetainedBytes: float64(s.Lag.RetainedBytes),
+		LagSeconds: s.Lag.Seconds,
+	}
+	for _, t := range s.Tables {
+		c.Created += float64(t.Created)
+		c.Updated += float64(t.Updated)
+		c.Deleted += float64(t.Deleted)
+		c.Reads += float64(t.Read)
+	}
+	return c
+}
+
+// viewOf tells a status to a person.
+func viewOf(s status) page.View {
+	v := page.View{
+		Pipeline: s.Pipeline, State: strings.ToUpper(s.State), Mood: moods[s.State], Role: "leader",
+		Host: s.Program.Host, Version: s.Program.Version, Since: s.Since, Started: s.Program.Started,
+		Now: s.Time, Sentence: sentence(s), Tiles: tilesOf(s), Positions: positionsOf(s.Position),
+		Warnings: s.Warnings, Facts: factsOf(s), Replay: replayOf(s.Anchor, s.Position.Published),
+	}
+	if s.State == stateStandby {
+		v.Role = "standby"
+	}
+	if s.Error != nil {
+		v.Fix = s.Error.Fix
+	}
+	if r := s.Snapshot; r != nil {
+		v.Snapshot = snapshotOf(r)
+	}
+	for _, j := range s.Snapshots {
+		tables := strings.Join(j.Tables, ", ")
+		v.Snapshots = append(v.Snapshots, page.Job{
+			ID: j.ID, Kind: j.Kind, State: j.State, Tables: textOr(tables, "all"), Asked: j.Asked,
+		})
+	}
+	for _, t := range s.Tables {
+		v.Tables = append(v.Tables, tableOf(t))
+	}
+	for _, p := range s.Problems {
+		v.Problems = append(v.Problems, page.Problem{
+			Code: p.Code, Text: p.Text, Fix: p.Fix, First: p.First, Last: p.Last, Count: p.Count,
+		})
+	}
+	for _, c := range s.SchemaChanges {
+		v.Changes = append(v.Changes, page.Change{Time: c.Time, Table: c.Table, What: c.What})
+	}
+	return v
+}
+
+// tilesOf are the numbers that matter: how late, how much, how dangerous, how troubled.
+func tilesOf(s status) []page.Tile {
+	var total int64
+	for _, t := range s.Tables {
+		total += t.Read + t.Created + t.Updated + t.Deleted + t.Truncated
+	}
+	retained := page.Tile{
+		Title: "WAL retained", Value: size(s.Lag.RetainedBytes), Mood: page.Good, Fraction: -1,
+		Detail: "no limit is set: max_slot_wal_keep_size guards the source's disk",
+	}
+	if safe := s.Lag.SafeBytes; safe != nil {
+		limit := s.Lag.RetainedBytes + *safe
+		retained.Detail = fmt.Sprintf("%s until the slot is lost", size(max(*safe, 0)))
+		retained.Fraction = fraction(s.Lag.RetainedBytes, limit)
+	}
+	switch s.Source.WALStatus {
+	case "extended":
+		retained.Mood = page.Warn
+	case "unreserved", "lost":
+		retained.Mood, retained.Detail = page.Bad, "the slot is "+s.Source.WALStatus
+	}
+	problems := page.Tile{Title: "Errors in the last hour", Mood: page.Good, Fraction: -1, Detail: "none"}
+	count := 0
+	for _, p := range s.Problems {
+		if s.Time.Sub(p.Last) < time.Hour {
+			count += p.Count
+			problems.Mood, problems.Detail = page.Warn, "the latest is below"
+		}
+	}
+	problems.Value = thousands(int64(count))
+	behind := page.Tile{
+		Title: "Behind", Value: fmt.Sprintf("%.1f s", s.Lag.Seconds), Mood: page.Good, Fraction: -1,
+		Detail: size(s.Lag.ConfirmedBytes) + " of WAL not confirmed",
+	}
+	published := page.Tile{
+		Title: "Published since the start", Value: thousands(total), Mood: page.Good, Fraction: -1,
+		Detail: fmt.Sprintf("%s records in %s windows, the last in %.0f ms", thousands(s.Kafka.Records),
+			thousands(s.Kafka.Windows), s.Kafka.LastWindowSeconds*1000),
+	}
+	return []page.Tile{behind, published, retained, problems}
+}
+
+// fraction is a part of a whole, between 0 and 1.
+func fraction(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(1, max(0, float64(part)/float64(whole)))
+}
+
+// positionsOf is the way from what the source keeps to what it has written. What is unknown is left out.
+func positionsOf(at statusLSNs) []page.Position {
+	var list []page.Position
+	before := decoder.LSN(0)
+	for _, step := range []page.Position{
+		{Name: "restart", LSN: at.Restart, Meaning: "the source keeps its WAL from here on"},
+		{Name: "confirmed", LSN: at.Confirmed, Meaning: "the source knows that all before this is published"},
+		{Name: "published", LSN: at.Published, Meaning: "Kafka holds all before this"},
+		{Name: "received", LSN: at.Received, Meaning: "read from the source"},
+		{Name: "server", LSN: at.Server, Meaning: "the end of the source's WAL"},
+	} {
+		lsn, err := decoder.ParseLSN(step.LSN)
+		if err != nil || lsn == 0 {
+			continue
+		}
+		step.Decimal = uint64(lsn)
+		if before != 0 && lsn > before {
+			step.Gap = size(int64(lsn - before))
+		}
+		before = max(before, lsn)
+		list = append(list, step)
+	}
+	return list
+}
+
+func snapshotOf(r *statusSnapshot) *page.Snapshot {
+	one := &page.Snapshot{
+		Running: r.Running, Point: r.Point, Table: r.Table, Fraction: -1,
+		Tables: fmt.Sprintf("%d of %d", r.TablesDone, r.Tables), Rows: thousands(r.Rows),
+	}
+	if r.Estimate != nil {
+		one.Rows += " of about " + thousands(*r.Estimate)
+		one.Fraction = fraction(r.Rows, *r.Estimate)
+	}
+	if !r.Running {
+		return one
+	}
+	one.Rate = thousands(int64(r.RowsPerSecond)) + " rows/s"
+	one.Remaining = "nobody knows how much is left: a table was never analysed"
+	if r.ETASeconds != nil {
+		left := time.Duration(*r.ETASeconds * float64(time.Second)).Round(time.Second)
+		one.Remaining = "about " + left.String() + " left"
+	}
+	return one
+}
+
+func tableOf(t statusTable) page.Table {
+	one := page.Table{
+		Name: t.Table, Topic: t.Topic, Key: strings.Join(t.Key, ", "), Identity: t.Identity,
+		Read: thousands(t.Read), Created: thousands(t.Created), Updated: thousands(t.Updated),
+		Deleted: thousands(t.Deleted), Emptied: thousands(t.Truncated),
+	}
+	if t.KeySchema > 0 || t.ValueSchema > 0 {
+		one.Schemas = fmt.Sprintf("%d, %d", t.KeySchema, t.ValueSchema)
+	}
+	if t.LastSeen != nil {
+		one.Last = *t.LastSeen
+	}
+	if t.Identity != "" && len(t.Key) == 0 {
+		one.Warning = "no key: its records have none, and are all in partition 0"
+	}
+	return one
+}
+
+// replayOf says what of the past can be published again; nil where nothing is kept for it.
+func replayOf(a statusAnchor, published string) *page.Replay {
+	if a.Slot == "" || a.KeepBytes == 0 {
+		return nil
+	}
+	return &page.Replay{
+		From: a.Confirmed, To: published, Retained: size(a.RetainedBytes), Kept: size(a.KeepBytes),
+		Command: "tributary replay --from-lsn " + a.Confirmed, Problem: a.Problem,
+	}
+}
+
+// factsOf names the parts, for whoever looks for them.
+func factsOf(s status) []page.Fact {
+	facts := []page.Fact{
+		{Name: "source", Text: s.Source.Address + "/" + s.Source.Database},
+		{Name: "server version", Text: s.Source.ServerVersion},
+		{Name: "slot", Text: s.Source.Slot},
+		{Name: "publication", Text: s.Source.Publication},
+		{Name: "lane", Text: s.Source.Lane},
+		{Name: "delivery", Text: s.Kafka.Delivery},
+		{Name: "tributary", Text: strings.TrimSpace(s.Program.Version + " " + s.Program.Revision)},
+	}
+	kept := facts[:0]
+	for _, f := range facts {
+		if f.Text != "" {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
