@@ -93,8 +93,10 @@ var imports = map[string]map[string]string{
 		module + "cmd/tributary/page":          "the status page",
 		"golang.org/x/sync/errgroup":           "parts that end together",
 		"golang.org/x/term":                    "is this a terminal",
+		module + "deploy/sql":                  "init prints the scripts that prepare a source",
 	},
 	"cmd/tributary/page": {},
+	"deploy/sql": {},
 	"cmd/tributary/audit": {
 		module + "schema":           "what a row should look like in its topic",
 		module + "decoder":          "LSNs and positions",

@@ -96,7 +96,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
+	root.AddCommand(p.initCommand(), p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
 		p.snapshotCommand(), p.configCommand(),
 		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.verifyCommand(),
 		p.errorsCommand(), p.versionCommand())
