@@ -323,6 +323,10 @@ func (s *Stream) aside(kind byte, body []byte) error {
 	return fmt.Errorf("stream slot %s: unexpected message 0x%02x of %d bytes", s.o.Slot, kind, len(body))
 }
 
+// noticeInterval is how often the same notice is logged: a server that holds changes back until its standby
+// has them says so ten times a second.
+const noticeInterval = time.Minute
+
 // notice logs a notice; one of them is fatal: Postgres 18 goes on without a publication that it cannot
 // find, and leaves its changes out.
 func (s *Stream) notice(body []byte) error {
@@ -335,7 +339,14 @@ func (s *Stream) notice(body []byte) error {
 	if strings.Contains(n.Message, "skipped loading publication") || n.Routine == "LoadPublications" {
 		return &PublicationError{Publications: s.o.Publications, Message: n.Message, Where: n.Detail}
 	}
-	s.o.Logger.Info("server notice", "slot", s.o.Slot,
+	now := time.Now()
+	again := s.noticed == n.Message && now.Sub(s.noticeLogged) < noticeInterval
+	s.noticed, s.noticedAt = n.Message, now
+	if again {
+		return nil
+	}
+	s.noticeLogged = now
+	s.o.Logger.Warn("server notice", "slot", s.o.Slot,
 		"severity", n.Severity, "code", n.Code, "notice", n.Message)
 	return nil
 }

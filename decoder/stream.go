@@ -22,6 +22,8 @@ const (
 	// wake bounds every wait of the goroutine that owns the connection, so that a stop, a cancellation and
 	// a moved Confirmed are seen without a second goroutine.
 	wake = 100 * time.Millisecond
+	// noticeFresh is how long a notice is part of the status: what goes on is repeated sooner.
+	noticeFresh = 5 * time.Second
 	// startTimeout bounds the server's answer to START_REPLICATION.
 	startTimeout = time.Minute
 )
@@ -126,6 +128,8 @@ type StreamStatus struct {
 	// CaughtUp is when there was nothing left to read, or when the transaction that came last was committed
 	// if that is later: how long ago that is tells how far behind the stream is.
 	CaughtUp time.Time
+	// Notice is what the server warned of within the last seconds, "" for nothing.
+	Notice string
 	// Stopping says that the server asks for replies in the way of one that wants to shut down.
 	Stopping bool
 	// Closed says that the session has ended: the slot may be another's.
@@ -167,6 +171,9 @@ type Stream struct {
 	committed   int64     // the commit time of the last BEGIN, microseconds since 1970
 	closed      bool
 	out         []byte // reused for statuses
+	// noticed is the last notice, noticedAt when it came, noticeLogged when it was logged.
+	noticed                 string
+	noticedAt, noticeLogged time.Time
 
 	mu     sync.Mutex // guards status
 	status StreamStatus
@@ -375,6 +382,9 @@ func (s *Stream) publish(now time.Time) {
 		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.wire.lastRead,
 		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
 		Closed: s.closed, Expired: s.expired,
+	}
+	if now.Sub(s.noticedAt) < noticeFresh {
+		status.Notice = s.noticed
 	}
 	status.CaughtUp = s.caughtUp
 	// The server's clock may be ahead of ours, and no transaction commits in the future.

@@ -215,6 +215,8 @@ func (p *pipeline) streamStatus(s *status) {
 	}
 	switch {
 	case s.Detail != "":
+	case now.Notice != "":
+		s.Detail = "the server warns: " + now.Notice
 	case now.Stopping:
 		s.Detail = "the server wants to shut down: finishing what it sent"
 	case !now.Blocked.IsZero() && time.Since(now.Blocked) > 2*time.Second:

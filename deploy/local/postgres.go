@@ -40,14 +40,17 @@ type Server struct {
 	hold io.Closer
 }
 
-// script starts a server and waits: for the end of its input, which comes when Stop closes the pipe or when
-// the process that holds its other end is gone, killed ones included. Then it stops the server at once and
-// removes the directory. "ready" on its output says that the server answers.
+// script starts a server, of the data that are there or of new ones, and waits: for the end of its input,
+// which comes when Stop closes the pipe or when the process that holds its other end is gone, killed ones
+// included. Then it stops the server at once and removes the directory. "ready" on its output says that the
+// server answers.
 const script = `
 bin=$1
 dir=$2
 cd "$dir" || exit 1
-"$bin/initdb" -D data -U postgres -E UTF8 --locale=C --no-sync -A scram-sha-256 --pwfile=password >log 2>&1 &&
+{ [ -d data ] ||
+	"$bin/initdb" -D data -U postgres -E UTF8 --locale=C --no-sync -A scram-sha-256 --pwfile=password \
+		>log 2>&1; } &&
 	cat parameters >>data/postgresql.conf &&
 	"$bin/pg_ctl" -D data -l log -w -t 60 start >>log 2>&1 </dev/null &&
 	echo ready || echo failed
@@ -73,7 +76,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	// Another process may take the free port before the server does.
 	var errs []error
 	for range 3 {
-		server, err := start(ctx, bin, o)
+		server, err := start(ctx, bin, o, func(string, *syscall.SysProcAttr) error { return nil })
 		if err == nil {
 			return server, nil
 		}
@@ -85,8 +88,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return nil, fmt.Errorf("start Postgres of %s: %w", bin, errors.Join(errs...))
 }
 
-// start makes one attempt.
-func start(ctx context.Context, bin string, o Options) (*Server, error) {
+// start makes one attempt. prepare may put the data of another server into the directory.
+func start(ctx context.Context, bin string, o Options,
+	prepare func(dir string, attr *syscall.SysProcAttr) error,
+) (*Server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -104,6 +109,9 @@ func start(ctx context.Context, bin string, o Options) (*Server, error) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
+	}
+	if err := prepare(dir, attr); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	watcher := exec.Command("/bin/sh", "-c", script, "sh", bin, dir)
 	watcher.Dir, watcher.SysProcAttr = "/", attr
