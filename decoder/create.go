@@ -264,6 +264,11 @@ func blockersOf(ctx context.Context, o CreateOptions) ([]Blocker, error) {
 		return nil, err
 	}
 	defer closeQuietly(conn)
+	return runningTransactions(ctx, conn)
+}
+
+// runningTransactions lists those with an xid, prepared ones among them, the oldest first.
+func runningTransactions(ctx context.Context, conn *pgconn.PgConn) ([]Blocker, error) {
 	rows, err := simpleQuery(ctx, conn, `SELECT pid, '', coalesce(datname, ''), coalesce(usename, ''),
 			application_name, coalesce(state, ''),
 			coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::bigint, 0)

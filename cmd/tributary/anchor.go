@@ -88,6 +88,11 @@ type slotCollector struct{ board *board }
 var (
 	retainedDesc = prometheus.NewDesc("tributary_slot_retained_bytes",
 		"WAL that a slot keeps from being removed: the pipeline's own, or its anchor.", []string{"slot"}, nil)
+	limitDesc = prometheus.NewDesc("tributary_slot_limit_bytes",
+		"WAL that the slot may keep before it is lost or given up; absent without a limit.", nil, nil)
+	limitSecondsDesc = prometheus.NewDesc("tributary_slot_limit_seconds",
+		"Time until the slot keeps as much WAL as it may, should it go on as in the last five minutes; "+
+			"absent while it does not come nearer.", nil, nil)
 	anchorReadDesc = prometheus.NewDesc("tributary_anchor_read_bytes_total",
 		"WAL that the server has read to move the anchor.", nil, nil)
 	anchorTookDesc = prometheus.NewDesc("tributary_anchor_advance_seconds_total",
@@ -97,6 +102,8 @@ var (
 // Describe lists the metrics.
 func (c slotCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- retainedDesc
+	out <- limitDesc
+	out <- limitSecondsDesc
 	out <- anchorReadDesc
 	out <- anchorTookDesc
 }
@@ -109,6 +116,12 @@ func (c slotCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	tell(retainedDesc, prometheus.GaugeValue, float64(s.Lag.RetainedBytes), "main")
 	tell(retainedDesc, prometheus.GaugeValue, float64(s.Anchor.RetainedBytes), "anchor")
+	if f := s.Forecast; f != nil && f.LimitBytes != nil {
+		tell(limitDesc, prometheus.GaugeValue, float64(*f.LimitBytes))
+		if f.Seconds != nil {
+			tell(limitSecondsDesc, prometheus.GaugeValue, *f.Seconds)
+		}
+	}
 	tell(anchorReadDesc, prometheus.CounterValue, float64(s.Anchor.ReadBytes))
 	tell(anchorTookDesc, prometheus.CounterValue, s.Anchor.AdvanceSeconds)
 }

@@ -36,6 +36,8 @@ type status struct {
 	Position statusLSNs    `json:"position"`
 	Lag      statusLag     `json:"lag"`
 	Anchor   statusAnchor  `json:"anchor"`
+	// Forecast is null until the slot was looked at.
+	Forecast *statusForecast `json:"forecast"`
 	// Snapshot is null when none was begun since the start.
 	Snapshot *statusSnapshot `json:"snapshot"`
 	// Snapshots are those under way and waiting, in order.

@@ -28,8 +28,9 @@ type gauges struct {
 	point    decoder.LSN
 	progress *snapshot.Report
 	// job is the snapshot that progress is of, before how many rows its earlier parts have sent.
-	job    string
-	before int64
+	job      string
+	before   int64
+	forecast forecast
 }
 
 // state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is
@@ -69,10 +70,13 @@ func (g *gauges) settle(rows int64) {
 	g.before += rows
 }
 
-func (g *gauges) observe(slot *decoder.Slot, xmin int64) {
+// observe keeps a look at the slot, and returns what is foretold of it.
+func (g *gauges) observe(slot *decoder.Slot, xmin, limit int64, h decoder.Holder) *statusForecast {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.slot, g.seen, g.xminNow = slot, time.Now(), xmin
+	g.forecast.observe(g.seen, slot, limit, h)
+	return g.forecast.status()
 }
 
 // xmin is what source.xmin tells, 0 for nothing.
@@ -99,9 +103,7 @@ func (p *pipeline) watch(ctx context.Context) error {
 			conn, _ = p.ordinary(ctx)
 		}
 		if conn != nil {
-			if slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot); err == nil {
-				p.now.observe(slot, p.xmin(slot))
-			}
+			p.look(ctx, conn)
 		}
 		select {
 		case <-ticker.C:
@@ -109,6 +111,24 @@ func (p *pipeline) watch(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// look takes one look at the slot, and warns once when its limit comes near.
+func (p *pipeline) look(ctx context.Context, conn *pgconn.PgConn) {
+	slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot)
+	if err != nil {
+		return
+	}
+	var holder decoder.Holder
+	if slot != nil && slot.RetainedBytes >= ownBacklog {
+		// Without an answer nobody is named, which the forecast does not need.
+		holder, _ = decoder.FindHolder(ctx, conn, slot)
+	}
+	told := p.now.observe(slot, p.xmin(slot), 0, holder).sentence()
+	if told != "" && !p.warned {
+		p.Log.Warn("the slot's limit comes near", "forecast", told)
+	}
+	p.warned = told != ""
 }
 
 // beat runs heartbeat.query in the source with each heartbeat. It is there to write into a database in
@@ -168,6 +188,10 @@ func (p *pipeline) status() status {
 		if slot.SafeBytes >= 0 {
 			s.Lag.SafeBytes = &slot.SafeBytes
 		}
+	}
+	s.Forecast = p.now.forecast.status()
+	if told := s.Forecast.sentence(); told != "" {
+		s.Warnings = append(s.Warnings, told)
 	}
 	if r := p.now.progress; r != nil {
 		s.Snapshot = snapshotStatus(p.now.point, *r)

@@ -91,9 +91,14 @@ func tilesOf(s status) []page.Tile {
 		retained.Detail = fmt.Sprintf("%s until the slot is lost", size(max(*safe, 0)))
 		retained.Fraction = fraction(s.Lag.RetainedBytes, limit)
 	}
-	switch s.Source.WALStatus {
-	case "extended":
+	switch {
+	case s.Forecast.near(forecastNear):
 		retained.Mood = page.Warn
+		retained.Detail = s.Forecast.sentence()
+	case s.Source.WALStatus == "extended":
+		retained.Mood = page.Warn
+	}
+	switch s.Source.WALStatus {
 	case "unreserved", "lost":
 		retained.Mood, retained.Detail = page.Bad, "the slot is "+s.Source.WALStatus
 	}

@@ -54,6 +54,7 @@ type pipeline struct {
 	notes    *snapshot.Notes
 	noted    string
 	observed error
+	warned   bool // of a forecast; look's own
 
 	anchor *decoder.Anchor
 	stream atomic.Pointer[decoder.Stream]
