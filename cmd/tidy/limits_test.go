@@ -96,7 +96,7 @@ var imports = map[string]map[string]string{
 		module + "deploy/sql":                  "init prints the scripts that prepare a source",
 	},
 	"cmd/tributary/page": {},
-	"deploy/sql": {},
+	"deploy/sql":         {},
 	"cmd/tributary/audit": {
 		module + "schema":           "what a row should look like in its topic",
 		module + "decoder":          "LSNs and positions",
