@@ -10,12 +10,12 @@ import (
 // referenceHead stands above the generated list of keys.
 const referenceHead = "# Configuration\n\n" +
 	"Every key, in the order of the file, with its default. Written from the program's own list by a test,\n" +
-	"which fails when the two differ. `tributary config schema` gives the same to an editor, `tributary config\n" +
-	"print` the values in force and where each came from, `tributary config validate` what is wrong with a file.\n\n" +
+	"which fails when the two differ. `tributary config schema` gives the same to an editor, `config print`\n" +
+	"the values in force and where each came from, `config validate` what is wrong with a file.\n\n" +
 	"A key can also be set by an environment variable and by a flag. A flag is stronger than a variable, a\n" +
-	"variable than the file: `source.tables` is `TRIBUTARY_SOURCE_TABLES` and `--source-tables`, and every other\n" +
-	"key likewise. Sizes take a unit (16MiB), durations too (90s). What holds a secret names where it is, such\n" +
-	"as `file:PATH` or `env:NAME`.\n"
+	"variable than the file: `source.tables` is `TRIBUTARY_SOURCE_TABLES` and `--source-tables`, and every\n" +
+	"other key likewise. Sizes take a unit (16MiB), durations too (90s). What holds a secret names where\n" +
+	"it is, such as `file:PATH` or `env:NAME`.\n"
 
 // TestConfigurationReference: deploy/CONFIGURATION.md lists the keys as the program has them.
 func TestConfigurationReference(t *testing.T) {
