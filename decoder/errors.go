@@ -31,6 +31,7 @@ const (
 	codeCharacterMissing  = "22021"
 	codeNotSupported      = "0A000"
 	codePrivilege         = "42501"
+	codeNoDatabase        = "3D000"
 	codeInternal          = "XX000"
 	codeProtocol          = "08P01"
 )
@@ -81,6 +82,12 @@ func (e *ServerError) Error() string {
 
 // Retryable is true for what passes by itself: a restart, a full house, a lost resource.
 func (e *ServerError) Retryable() bool { return e.transient || e.shutdown }
+
+// NeedsPerson is true for a missing right, a setting that needs a restart, and a database that is not there:
+// the server would refuse again.
+func (e *ServerError) NeedsPerson() bool {
+	return e.Code == codePrivilege || e.Code == codeNotInState || e.Code == codeNoDatabase
+}
 
 // Is makes every form of shutdown ErrServerShutdown.
 func (e *ServerError) Is(target error) bool { return target == ErrServerShutdown && e.shutdown }
@@ -180,6 +187,9 @@ func (e *AuthError) Error() string {
 
 // Retryable is false: Connect has read the secret afresh and tried again already.
 func (e *AuthError) Retryable() bool { return false }
+
+// NeedsPerson is true: a secret or a right does not come by itself.
+func (e *AuthError) NeedsPerson() bool { return true }
 
 // ConnectionLostError says that the connection was not made, or broke.
 type ConnectionLostError struct {

@@ -59,6 +59,9 @@ func (e *RegistryAuthError) Error() string {
 // Retryable is false: the secret was read just now.
 func (e *RegistryAuthError) Retryable() bool { return false }
 
+// NeedsPerson is true: the registry would refuse again.
+func (e *RegistryAuthError) NeedsPerson() bool { return true }
+
 // IncompatibleError is a schema that the registry's compatibility rule refuses.
 type IncompatibleError struct {
 	Subject string

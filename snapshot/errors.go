@@ -46,6 +46,9 @@ func (e *Error) Error() string {
 // Retryable says whether a new snapshot may succeed without a person.
 func (e *Error) Retryable() bool { return e.retryable }
 
+// NeedsPerson is true for a missing right: the server would refuse again.
+func (e *Error) NeedsPerson() bool { return e.Code == codePrivilege }
+
 // RewrittenError says that a table was rewritten or truncated after the snapshot was taken and before it
 // was read. Its rows as they were are gone for the snapshot, which sees an empty table: ALTER TABLE is not
 // transactional in this respect. A new snapshot sees what the table holds now.

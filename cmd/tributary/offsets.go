@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -56,13 +57,13 @@ func readOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix st
 	defer reader.Close()
 	open, err := unread(ctx, reader, c.ConnectOffsets)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
+		return nil, offsetFault(where, err)
 	}
 	offset := &connectorOffset{}
 	for len(open) > 0 {
 		fetches := reader.PollFetches(ctx)
 		if err := errors.Join(fetches.Err(), ctx.Err()); err != nil {
-			return nil, fmt.Errorf("%s: %w", where, err)
+			return nil, offsetFault(where, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() && bytes.Equal(compact(r.Key), want) {
@@ -187,7 +188,20 @@ func writeOffset(ctx context.Context, opts []kgo.Opt, c TakeoverConfig, prefix s
 	}
 	defer client.Close()
 	if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return fmt.Errorf("%s: %w", where, err)
+		return offsetFault(where, err)
 	}
 	return nil
+}
+
+// offsetFault gives the error of reading or writing Connect's offsets its type: a Kafka that is away may
+// answer later; a topic that is not there, or a right that is missing, needs a person.
+func offsetFault(where string, err error) error {
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return needsPerson{fmt.Errorf("%s: %w: takeover.connect_offsets names the worker's offset.storage.topic",
+			where, err)}
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.SaslAuthenticationFailed):
+		return needsPerson{fmt.Errorf("%s: %w: grant Read, Write and Describe on the topic", where, err)}
+	}
+	return &publisher.AgainError{Doing: where, Err: err}
 }

@@ -285,6 +285,12 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("x: %w", &decoder.SlotLostError{}), exitPerson},
 		{fmt.Errorf("x: %w", &decoder.SlotMissingError{}), exitPerson},
 		{fmt.Errorf("x: %w", errSecondSignal), exitSignal},
+		{fmt.Errorf("x: %w", &decoder.AuthError{Code: "28P01"}), exitPerson},
+		{fmt.Errorf("x: %w", &decoder.ServerError{Code: "42501"}), exitPerson},
+		{fmt.Errorf("x: %w", &decoder.ServerError{Code: "55000"}), exitPerson},
+		{fmt.Errorf("x: %w", &decoder.ServerError{Code: "XX000"}), exitFailed},
+		{fmt.Errorf("x: %w", &schema.RegistryAuthError{Status: 401}), exitPerson},
+		{fmt.Errorf("x: %w", &schema.RegistryDownError{Status: 503}), exitFailed},
 	} {
 		if got := exitCode(test.err); got != test.want {
 			t.Errorf("%v: %d, want %d", test.err, got, test.want)

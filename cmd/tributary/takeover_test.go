@@ -145,8 +145,20 @@ func TestOffsetTopic(t *testing.T) {
 		again.partition != offset.partition {
 		t.Errorf("written: %+v, %v", again, err)
 	}
-	if _, err := readOffset(ctx, opts, TakeoverConfig{"no-such-topic", "c"}, "p"); err == nil {
-		t.Error("no error for a topic that is not there")
+	_, err = readOffset(ctx, opts, TakeoverConfig{"no-such-topic", "c"}, "p")
+	if exitCode(err) != exitPerson || !strings.Contains(fmt.Sprint(err), "takeover.connect_offsets") {
+		t.Errorf("a topic that is not there: %v", err)
+	}
+	// A Kafka that is away may come back: it is asked again, and nobody is called.
+	away := []kgo.Opt{
+		kgo.SeedBrokers("127.0.0.1:1"), kgo.DialTimeout(100 * time.Millisecond),
+		kgo.RetryTimeout(100 * time.Millisecond), kgo.RecordDeliveryTimeout(time.Second),
+	}
+	if _, err := readOffset(ctx, away, c, "p"); !retryable(err) {
+		t.Errorf("read while Kafka is away: %v", err)
+	}
+	if err := writeOffset(ctx, away, c, "p", -1, 77, time.Unix(1, 0)); !retryable(err) {
+		t.Errorf("written while Kafka is away: %v", err)
 	}
 }
 
