@@ -38,6 +38,9 @@ type Change struct {
 	Ordinal uint64
 	// Marker says where in a snapshot an OpRead stands.
 	Marker schema.Marker
+	// Key, when set, is the whole key of the record, as it stands in the topic: of a delete that a repair makes
+	// of a row which the database no longer has. Such a change belongs to a snapshot and has no Position.
+	Key []byte
 	// Prefix and Content are a logical message's; Transactional says that it belongs to its transaction.
 	Prefix        string
 	Content       []byte

@@ -39,6 +39,7 @@ const (
 	codeTimeline      = "E404"
 	codeSplit         = "E405"
 	codeRewind        = "E406"
+	codeRepair        = "E409"
 )
 
 // kafkaCodes are the codes of what Kafka answers.
@@ -117,6 +118,9 @@ func (e *SplitError) ErrorCode() string { return codeSplit }
 
 // ErrorCode is that of a rewind that is not done.
 func (e *RewindError) ErrorCode() string { return codeRewind }
+
+// ErrorCode is that of a repair that has not begun.
+func (e *RepairError) ErrorCode() string { return codeRepair }
 
 // ErrorCode is that of two tables of one topic.
 func (e *CollisionError) ErrorCode() string { return codeCollision }

@@ -274,6 +274,10 @@ func (e *encoder) rows(ctx context.Context, t *decoder.Transaction) error {
 	at := e.now()
 	for i := range t.Changes {
 		c := &t.Changes[i]
+		if e.b.skip[c.Op] && c.Op != schema.OpRead {
+			e.o.Metrics.filtered(filteredOperation)
+			continue
+		}
 		tb, err := e.t.of(ctx, c.Relation)
 		if err != nil {
 			return err
@@ -487,12 +491,4 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 	}
 	e.o.Metrics.transaction()
 	return nil
-}
-
-// relationName returns the table of a change, empty for a logical message.
-func relationName(c *decoder.Change) string {
-	if c.Relation == nil {
-		return ""
-	}
-	return c.Relation.String()
 }

@@ -125,6 +125,21 @@ func (e *RewindError) Error() string {
 // NeedsPerson is true: who began it finishes it.
 func (e *RewindError) NeedsPerson() bool { return true }
 
+// RepairError is a repair that was asked for and has not begun.
+type RepairError struct {
+	Key   string
+	Asked time.Time
+}
+
+// Error says who carries it out.
+func (e *RepairError) Error() string {
+	return fmt.Sprintf("position of %s: a repair was asked for at %s and has not begun: tributary run begins it",
+		e.Key, e.Asked.UTC().Format(time.RFC3339))
+}
+
+// NeedsPerson is true: whoever asked for it starts it.
+func (e *RepairError) NeedsPerson() bool { return true }
+
 // CollisionError is two tables that want one topic.
 type CollisionError struct{ Topic, First, Second string }
 

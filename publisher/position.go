@@ -42,6 +42,8 @@ type Stored struct {
 	Covered []byte
 	// Rewind is set while a rewind is under way: until it is done nothing may be streamed.
 	Rewind *Rewind
+	// Repair is set while a repair was asked for and not begun: the next run takes all rows again.
+	Repair *Repair
 	// Taken is set when the position began as another program's.
 	Taken *Taken
 	// Run names the run that wrote the position.
@@ -57,6 +59,12 @@ type Rewind struct {
 	// Failover says that the slot that is replaced has it.
 	Failover bool      `json:"failover"`
 	Began    time.Time `json:"began"`
+}
+
+// Repair is a repair that a person asked for: whatever the position says of slot and server, the next run
+// begins a new epoch, publishes all rows again, and a delete for each key that is in the topics alone.
+type Repair struct {
+	Asked time.Time `json:"asked"`
 }
 
 // Split is what a position inside a transaction depends on: under other publications or options the server
@@ -94,6 +102,7 @@ type positionRecord struct {
 	Split      *Split          `json:"split,omitempty"`
 	Snapshot   json.RawMessage `json:"snapshot,omitempty"`
 	Rewind     *Rewind         `json:"rewind,omitempty"`
+	Repair     *Repair         `json:"repair,omitempty"`
 	Taken      *Taken          `json:"taken,omitempty"`
 	Run        string          `json:"run"`
 	Written    time.Time       `json:"written"`
@@ -112,7 +121,7 @@ func (s *Stored) marshal() ([]byte, error) {
 		SystemID: s.Identity.SystemID, Timeline: s.Identity.Timeline, Database: s.Identity.Database,
 		Position: jsonPosition{s.Position.Commit, s.Position.Ordinal},
 		Resume:   s.Resume, LastCommit: s.LastCommit, Epoch: s.Epoch, Window: s.Window,
-		Split: s.Split, Snapshot: s.Snapshot, Rewind: s.Rewind, Taken: s.Taken,
+		Split: s.Split, Snapshot: s.Snapshot, Rewind: s.Rewind, Repair: s.Repair, Taken: s.Taken,
 		Run: s.Run, Written: s.Written.UTC(),
 	})
 	if err != nil {
@@ -145,7 +154,8 @@ func parseStored(key string, value []byte) (*Stored, error) {
 		Identity: Identity{SystemID: r.SystemID, Timeline: r.Timeline, Database: r.Database},
 		Position: decoder.Position{Commit: r.Position.Commit, Ordinal: r.Position.Ordinal},
 		Resume:   r.Resume, LastCommit: r.LastCommit, Epoch: r.Epoch, Window: r.Window,
-		Split: r.Split, Snapshot: r.Snapshot, Rewind: r.Rewind, Taken: r.Taken, Run: r.Run, Written: r.Written,
+		Split: r.Split, Snapshot: r.Snapshot, Rewind: r.Rewind, Repair: r.Repair, Taken: r.Taken,
+		Run: r.Run, Written: r.Written,
 	}, nil
 }
 
@@ -161,13 +171,17 @@ type Server struct {
 	Protocol     string
 }
 
-// Verify says whether streaming from the position loses nothing and repeats nothing: the server's log must be
-// the one that the position was taken in. The server itself does not tell: it silently moves a start that is
-// too old. Every error needs a person: *RewindError, *IdentityError, *GapError, *TimelineError, *SplitError.
+// Verify says whether streaming from the position loses nothing and repeats nothing: the server's log must
+// be the one that the position was taken in. The server itself does not tell: it silently moves a start
+// that is too old. Every error needs a person: *RewindError, *RepairError, *IdentityError, *GapError,
+// *TimelineError, *SplitError.
 func (s *Stored) Verify(server Server) error {
 	where := s.Pipeline + "/" + s.Slot
 	if s.Rewind != nil {
 		return &RewindError{Key: where, To: s.Rewind.To, Began: s.Rewind.Began}
+	}
+	if s.Repair != nil {
+		return &RepairError{Key: where, Asked: s.Repair.Asked}
 	}
 	if a, b := s.Identity.SystemID, server.Identity.SystemID; a != b {
 		return &IdentityError{Key: where, What: "system identifier", Stored: a, Found: b, Resume: s.Resume}

@@ -81,7 +81,7 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 	case c.Marker == schema.MarkerIncremental:
 		// As Debezium has it: the row has the time at which it was read and the place of the stream.
 		s.TxID, s.HasTxID, s.LSN, s.XMin, s.Time = 0, false, 0, 0, at.UnixMicro()
-	case c.Op == schema.OpRead:
+	case c.Op == schema.OpRead, c.Key != nil:
 		s.TxID, s.LastCommit, s.XMin = int64(t.FullXID), 0, 0
 	case c.Op == schema.OpMessage && !c.Transactional:
 		// It has no transaction, and Debezium gives it the time at which it was seen.
@@ -92,6 +92,9 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 // change appends the records of one change of a table to w, or says why there are none. After an error some
 // of them may be there.
 func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decoder.Change) (string, error) {
+	if c.Key != nil {
+		return filteredNot, b.vanished(w, tb, t, c)
+	}
 	if tb.gap != "" && !b.debezium && (c.Op == schema.OpUpdate || c.Op == schema.OpDelete) && tb.codec.HasKey() {
 		return "", &KeyError{
 			Table: tb.stats.name, Column: tb.gap,
@@ -168,11 +171,30 @@ func (b *builder) deleted(w *window, tb *table, key []byte, old schema.Row,
 	if err := b.value(w, tb, schema.OpDelete, key, old, nil, headers); err != nil {
 		return err
 	}
+	b.tombstone(w, tb, key, headers)
+	return nil
+}
+
+// tombstone appends the null value behind a delete, where they are wanted.
+func (b *builder) tombstone(w *window, tb *table, key []byte, headers []kgo.RecordHeader) {
 	if b.tombstones {
 		r := w.next()
 		r.Key, r.Headers = key, headers
 		w.add(r, tb.topic, b.at)
 	}
+}
+
+// vanished appends the delete of a row that is in the topic and no longer in the database. The key goes out
+// as it stands there, so that it comes into the same partition and compaction forgets it.
+func (b *builder) vanished(w *window, tb *table, t *decoder.Transaction, c *decoder.Change) error {
+	w.changes = append(w.changes, change{
+		first: w.n, table: tb.stats, op: c.Op, position: decoder.Position{Commit: t.Commit},
+	})
+	key := w.slabs.keep(append(w.slabs.room(), c.Key...))
+	if err := b.append(w, tb, schema.OpDelete, key, c.Old, nil, b.headers); err != nil {
+		return err
+	}
+	b.tombstone(w, tb, key, b.headers)
 	return nil
 }
 

@@ -83,3 +83,11 @@ func (e *encoder) keepTail() {
 		e.last = nil
 	}
 }
+
+// relationName returns the table of a change, empty for a logical message.
+func relationName(c *decoder.Change) string {
+	if c.Relation == nil {
+		return ""
+	}
+	return c.Relation.String()
+}

@@ -192,9 +192,10 @@ func (n *numbers) add(table string, changes int64) {
 // copied returns the counts in memory of their own, nil for none.
 func (n *numbers) copied() []TableCount { return append([]TableCount(nil), n.counts...) }
 
-// isSnapshot says that a transaction is a run of snapshot rows, which have no position in the stream.
+// isSnapshot says that a transaction is a run of snapshot rows, or of a repair's deletes, which have no
+// position in the stream.
 func isSnapshot(t *decoder.Transaction) bool {
-	return len(t.Changes) > 0 && t.Changes[0].Op == schema.OpRead
+	return len(t.Changes) > 0 && (t.Changes[0].Op == schema.OpRead || t.Changes[0].Key != nil)
 }
 
 // isLone says that a transaction is a logical message outside of any.

@@ -224,6 +224,9 @@ func (c *Codec) appendDatum(w *writer, field *cell, d Datum) error {
 	case d.Kind == Text:
 		w.present(field.node)
 		err = field.write(w, d.Text)
+	case d.Kind == Encoded && !field.ruled: // what a rule would hide stays hidden
+		w.present(field.node)
+		w.dst = append(w.dst, d.Text...)
 	case d.Kind == Unchanged && field.unchanged != nil:
 		w.present(field.node)
 		err = field.unchanged(w)

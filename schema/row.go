@@ -13,12 +13,14 @@ const (
 	Unchanged
 	// Absent is a column outside of the replica identity in a key-only old tuple.
 	Absent
+	// Encoded is a value in the form that the codec itself writes: see Codec.KeyRow.
+	Encoded
 )
 
 // Datum is one value of a Row.
 type Datum struct {
 	Kind Kind
-	// Text is the value when Kind is Text, else nil. It points into memory that its batch owns and is
+	// Text is the value when Kind is Text or Encoded, else nil. It points into memory that its batch owns and is
 	// valid until that batch is released.
 	Text []byte
 }

@@ -79,6 +79,9 @@ func (k *Keeper) open(ctx context.Context, snapshot string) error {
 // Time returns the time of the snapshot's rows, in microseconds since 1970.
 func (k *Keeper) Time() int64 { return k.time }
 
+// XMax returns what FullXID of the snapshot's rows is: the first transaction that it does not know.
+func (k *Keeper) XMax() uint64 { return k.seen.xmax }
+
 // Close ends the keeper's transaction, and with it the snapshot as far as no worker holds it.
 func (k *Keeper) Close() { closeQuietly(k.conn) }
 

@@ -70,6 +70,9 @@ func codeOf(err error) string {
 func explained(err error) (code, text, fix string) {
 	code = codeOf(err)
 	e, _ := lookUp(code)
+	if exact := (repairError{}); errors.As(err, &exact) {
+		return code, err.Error(), exact.command
+	}
 	return code, err.Error(), e.Fix
 }
 

@@ -165,22 +165,22 @@ var positionEntries = []entry{
 	{
 		"E402", "The stored position is of another server or database.",
 		"source.url leads elsewhere than before, or the server was replaced.",
-		"tributary positions   # then point source.url back, or take another --pipeline and a new snapshot",
+		"tributary snapshot --repair -c FILE   # if the server was replaced; else point source.url back",
 	},
 	{
 		"E403", "Somebody else has read or moved the slot.",
 		"It is confirmed further than what was published: the changes in between may be missing.",
-		"tributary run --snapshot-mode when_needed   # takes a new snapshot; and keep others off the slot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E404", "The server has lost history that was published.",
 		"A failover or a restore went back behind it: consumers hold changes that the server has not.",
-		"tributary run --snapshot-mode when_needed   # takes a new snapshot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E405", "The stored position lies in a transaction that the server now sends otherwise.",
 		"The publication, the protocol or the tables changed in the middle of it.",
-		"tributary run --snapshot-mode when_needed   # or restore the publication as it was",
+		"tributary snapshot --repair -c FILE   # or restore the publication as it was",
 	},
 	{
 		"E406", "A rewind was begun and is not done.",
@@ -190,12 +190,17 @@ var positionEntries = []entry{
 	{
 		"E407", "The slot is gone, and a position is stored.",
 		"What committed since the position may be lost.",
-		"tributary run --snapshot-mode when_needed   # makes the slot anew and takes a new snapshot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E408", "What was asked for lies outside of what can be replayed.",
 		"The anchor slot keeps replay.keep of WAL and no more.",
 		"tributary positions   # shows the range",
+	},
+	{
+		"E409", "A repair was asked for and has not begun.",
+		"tributary snapshot --repair only notes what the next run is to do.",
+		"tributary run -c FILE",
 	},
 	{
 		"E501", "The connector's offset is beyond the server.",

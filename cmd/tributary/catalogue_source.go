@@ -93,13 +93,13 @@ var sourceEntries = []entry{
 	{
 		"E121", "The replication slot does not exist.",
 		"It was dropped, or lost in a failover. What committed since it was last read may be lost.",
-		"tributary run --snapshot-mode when_needed   # makes it anew and takes a new snapshot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E122", "The replication slot is lost: its WAL was removed.",
 		"The slot fell behind by more than max_slot_wal_keep_size, or was invalidated. The changes after its " +
 			"last position are in no stream.",
-		"tributary run --snapshot-mode when_needed   # makes it anew and takes a new snapshot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E123", "Another session reads from the replication slot.",
@@ -116,7 +116,7 @@ var sourceEntries = []entry{
 		"E125", "The publication did not exist when the changes were written.",
 		"Changes are decoded with the catalog of their own time: the publication was dropped, or made after " +
 			"the slot.",
-		"tributary slots drop SLOT && tributary run --snapshot-mode when_needed   # a new slot and snapshot",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
 	},
 	{
 		"E131", "The publication does not exist.",

@@ -50,6 +50,7 @@ type Config struct {
 	origins map[string]origin // by key path; for `config print`
 	notes   []string          // what loading noticed that is no error, each to be logged once
 	rulings []ruling          // of --from-debezium: the verdict on each property
+	command []string          // the flags that lead to it, without secrets
 }
 
 // SourceConfig is the database and what is read from it.

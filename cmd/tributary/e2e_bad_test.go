@@ -99,8 +99,8 @@ func (b *bench) says(command, text string, parts []string) {
 // flat is a text without check's line breaks.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// fails holds run and check against what they must say.
-func (b *bench) fails(c badCase) {
+// fails holds run and check against what they must say, and returns what run said.
+func (b *bench) fails(c badCase) string {
 	b.Helper()
 	if c.check != nil {
 		code, stdout, stderr := execute(b.T, &program{}, "check", "-c", b.file)
@@ -121,12 +121,13 @@ func (b *bench) fails(c badCase) {
 		b.Errorf("run tells more than one error, or none:\n%s", l.log.String())
 	}
 	b.says("run", last, c.run)
+	return last
 }
 
 // sourceCases are mistakes at the source.
 var sourceCases = []badCase{
 	{
-		name: "wrong password", code: exitFailed,
+		name: "wrong password", code: exitPerson,
 		prepare: func(b *bench) func() { return b.as(url.UserPassword("postgres", "wrong")) },
 		run: []string{
 			"[E105]",
@@ -136,7 +137,7 @@ var sourceCases = []badCase{
 		check: []string{"password authentication failed", "fix", "--source-password-from"},
 	},
 	{
-		name: "role without REPLICATION", code: exitFailed,
+		name: "role without REPLICATION", code: exitPerson,
 		prepare: func(b *bench) func() {
 			role := b.prefix
 			b.exec("CREATE ROLE " + role + " LOGIN PASSWORD 'x'; GRANT SELECT ON public.orders TO " + role)

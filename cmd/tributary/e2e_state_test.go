@@ -26,7 +26,7 @@ func TestWALLevel(t *testing.T) {
 	})
 	b := newBench(t, server.URL(), local.Kafka(t), local.Registry(t))
 	b.fails(badCase{
-		code: exitFailed,
+		code: exitPerson,
 		run: []string{
 			"create slot PREFIX", "wal_level", "55000", "set wal_level to logical",
 			"restart the server",
@@ -67,18 +67,21 @@ func TestSlotAdvanced(t *testing.T) {
 	b.delivered()
 	confirmed := b.confirmed()
 	b.order(1)
+	b.whileGone()
 	b.exec("SELECT pg_replication_slot_advance('" + b.prefix + "', pg_current_wal_lsn())")
 	advanced := b.confirmed()
 	gap := []string{
 		"position of PREFIX/PREFIX", "published up to " + confirmed, "slot PREFIX is confirmed up to " + advanced,
 		"somebody else has read or moved the slot", "take a new snapshot",
 	}
+	var said string
 	for range 2 { // the second start says the same: nothing has been forgotten
-		b.fails(badCase{code: exitPerson, run: gap})
+		said = b.fails(badCase{code: exitPerson, run: gap})
 		if now := b.confirmed(); now != advanced {
 			t.Errorf("the slot was moved from %s to %s", advanced, now)
 		}
 	}
+	b.repaired(said)
 }
 
 // confirmed is the slot's confirmed_flush_lsn.
@@ -119,6 +122,13 @@ func TestOtherServer(t *testing.T) {
 	b.idle()
 	b.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')") // a server has each name once
 	at("database", local.Database(t, local.Postgres(t)))
+	// A server in the place of the other, without a slot: the repair has the topics follow it.
+	b.source = local.Database(t, server.URL())
+	b.sourceConn = dial(t, b.source)
+	b.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')")
+	b.exec(ordersTable + "; INSERT INTO public.orders VALUES (2, 'of another'), (77, 'new there')")
+	b.change(b.tables, "")
+	b.repaired(b.fails(badCase{code: exitPerson, run: []string{"in system identifier"}}))
 }
 
 // idle waits until the server has noticed that nobody reads the slot any more.
@@ -196,7 +206,7 @@ func TestRegistryBad(t *testing.T) {
 		b := newBench(t, server, brokers, front.URL)
 		g.status.Store(http.StatusUnauthorized)
 		b.fails(badCase{
-			code: exitFailed,
+			code: exitPerson,
 			run: []string{
 				"PREFIX.public.orders-", front.URL, "not accepted (401)",
 				"set the registry's user and password",

@@ -21,7 +21,10 @@ func (p *pipeline) plan() (*decoder.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if due {
+	switch {
+	case p.repair:
+		state.Jobs = append(state.Jobs, newRepair())
+	case due:
 		initial := job{ID: jobInitial, Kind: jobInitial, Tables: p.Config.Snapshot.Tables, Asked: time.Now()}
 		state.Jobs = append([]job{initial}, state.Jobs...)
 	}
@@ -48,6 +51,8 @@ func (p *pipeline) initialDue() (due bool, state snapshotState, err error) {
 		}
 	}
 	switch {
+	case p.repair:
+		return true, state, nil
 	case mode == "no_data":
 		return false, state, nil
 	case !found && p.takenOver() && mode != "always":
@@ -59,7 +64,7 @@ func (p *pipeline) initialDue() (due bool, state snapshotState, err error) {
 	case !state.Done && len(state.Jobs) == 0:
 		return true, state, nil // it was to begin
 	}
-	waits := slices.ContainsFunc(state.Jobs, func(o job) bool { return o.Kind == jobInitial })
+	waits := slices.ContainsFunc(state.Jobs, func(o job) bool { return o.Kind == jobInitial || o.repairing() })
 	return mode == "always" && !waits, state, nil
 }
 

@@ -19,6 +19,7 @@ const (
 	jobAdded     = "added"     // of tables that came to the configuration later
 	jobRequested = "requested" // by the command
 	jobSignal    = "signal"    // by a row of the signal table
+	jobRepair    = "repair"    // of all captured tables, and of what is in the topics alone: see repair.go
 )
 
 // maxJobs bounds what is stored with every position.
@@ -40,6 +41,9 @@ type job struct {
 	Asked       time.Time `json:"asked"`
 	// Progress is the snapshot's own, nil before its first batch.
 	Progress json.RawMessage `json:"progress,omitempty"`
+	// RowsDone says that a repair has published all rows; Through is the last table whose deletes are, too.
+	RowsDone bool   `json:"rows_done,omitempty"`
+	Through  string `json:"through,omitempty"`
 }
 
 // condition is SQL that the rows of some tables must fulfil.
@@ -191,12 +195,29 @@ func (j *jobs) advance(id string, progress []byte) ([]byte, error) {
 	defer j.mu.Unlock()
 	at := slices.IndexFunc(j.state.Jobs, func(o job) bool { return o.ID == id })
 	switch {
+	case at >= 0 && done && j.state.Jobs[at].repairing():
+		j.state.Jobs[at].Progress, j.state.Jobs[at].RowsDone = nil, true
 	case at >= 0 && done:
 		j.state.Jobs = slices.Delete(j.state.Jobs, at, at+1)
 	case at >= 0:
 		j.state.Jobs[at].Progress = progress
 	}
 	j.state.Point = max(j.state.Point, point)
+	return j.encodeLocked()
+}
+
+// through notes that a repair has published a table's deletes, and returns the state with it. With the last
+// table's the job is done.
+func (j *jobs) through(id, table string, last bool) ([]byte, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at := slices.IndexFunc(j.state.Jobs, func(o job) bool { return o.ID == id })
+	switch {
+	case at >= 0 && last:
+		j.state.Jobs = slices.Delete(j.state.Jobs, at, at+1)
+	case at >= 0:
+		j.state.Jobs[at].Through = table
+	}
 	return j.encodeLocked()
 }
 

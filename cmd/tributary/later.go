@@ -123,13 +123,16 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 		defer context.AfterFunc(p.stopped, cancel)()
 		p.jobs.stepping(cancel)
 		defer p.jobs.stepping(nil)
+		if j.RowsDone {
+			return p.deleteVanished(ctx, at, j, out)
+		}
 		outcome, err = snapshot.Step(ctx, p.snapshotOptions(at, j), out)
 		return err
 	})
 	p.now.settle(outcome.Rows)
 	p.Log.Debug("stream held for a snapshot", "snapshot", j.ID, "lsn", at.Point, "rows", outcome.Rows,
 		"took", time.Since(began), "done", outcome.Done)
-	if outcome.Done {
+	if outcome.Done && !j.repairing() {
 		p.Log.Info("snapshot done", "snapshot", j.ID, "kind", j.Kind, "asked", j.Asked)
 	}
 	if err != nil && p.withdrawn(j) && ctx.Err() == nil && errors.Is(err, context.Canceled) {
@@ -157,7 +160,7 @@ func (p *pipeline) withdrawn(j job) bool {
 
 // drop takes a job off that has nothing to read.
 func (p *pipeline) drop(ctx context.Context, j job, out chan<- *decoder.Batch) error {
-	text, err := p.jobs.advance(j.ID, []byte(`{"done":true}`))
+	text, err := p.jobs.through(j.ID, "", true)
 	if err != nil {
 		return err
 	}

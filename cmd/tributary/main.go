@@ -197,7 +197,9 @@ func (f keyFlag) Set(value string) error { f.values[f.key.path] = value; return 
 
 // load reads the configuration that the flags name.
 func (f *configFlags) load() (Config, error) {
-	return load(loadOptions{File: f.file, Debezium: f.debezium, Flags: f.values, Environ: f.environ})
+	config, err := load(loadOptions{File: f.file, Debezium: f.debezium, Flags: f.values, Environ: f.environ})
+	config.command = f.commandLine()
+	return config, err
 }
 
 // lookup reads a variable of an environment in os.Environ's form.

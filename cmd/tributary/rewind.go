@@ -300,12 +300,17 @@ func (r *rewinder) clean(ctx context.Context) error { return dropFree(ctx, r.pas
 
 // write stores a position of the pipeline.
 func (r *rewinder) write(ctx context.Context, s publisher.Stored) error {
-	p, err := newPipeline(runOptions{Config: r.config, Log: silent(), Board: newBoard(r.config)})
+	return r.past.keep(ctx, s, r.identity())
+}
+
+// keep stores a position of a pipeline that does not run.
+func (w *past) keep(ctx context.Context, s publisher.Stored, identity publisher.Identity) error {
+	p, err := newPipeline(runOptions{Config: w.config, Log: silent(), Board: newBoard(w.config)})
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	p.options.Identity = r.identity()
+	p.options.Identity = identity
 	p.options.MaySend, p.options.Holding = nil, nil // there is no stream to ask
 	return publisher.Move(ctx, p.options, s)
 }

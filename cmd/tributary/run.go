@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +46,7 @@ type pipeline struct {
 	slot     *decoder.Slot        // as it was when it was taken
 	offset   *connectorOffset     // of the Debezium connector that is taken over
 	jobs     jobs                 // snapshots that are due
+	repair   bool                 // the rows that are due are to be a repair's
 	stepped  string               // the one that was last gone on with
 
 	// What observe needs: the signal table, the rows that the job noted must read again, and what went wrong.
@@ -241,10 +241,10 @@ func (p *pipeline) create(ctx context.Context) error {
 	if stored != nil && stored.Rewind != nil {
 		return rewindPending(stored)
 	}
-	if stored != nil && p.Config.Snapshot.Mode != "when_needed" {
-		return needsPerson{faultError{fmt.Errorf("slot %s: everything is published up to %s, and the slot is "+
-			"gone: changes that committed since may be lost; to take a new snapshot and go on from there: "+
-			"snapshot.mode: when_needed", p.Config.Source.Slot, stored.Resume), "E407"}}
+	if stored != nil {
+		if err := p.anew(stored); err != nil {
+			return err
+		}
 	}
 	if err := p.lostSlot(ctx); err != nil {
 		return err
@@ -276,6 +276,25 @@ func (p *pipeline) create(ctx context.Context) error {
 		p.stream.Store(stream)
 	}
 	return err
+}
+
+// anew says whether the slot may be made anew although a position is stored: a repair was asked for, or the
+// configuration says so. Debezium takes a mere snapshot then.
+func (p *pipeline) anew(stored *publisher.Stored) error {
+	switch {
+	case stored.Repair != nil:
+		p.Log.Info("the slot is made anew to repair the topics", "asked", stored.Repair.Asked)
+	case p.Config.Snapshot.Mode == "when_needed":
+	case stored.Identity.SystemID != p.system.ID:
+		return &publisher.IdentityError{
+			Key: stored.Pipeline + "/" + stored.Slot, What: "system identifier",
+			Stored: stored.Identity.SystemID, Found: p.system.ID, Resume: stored.Resume,
+		}
+	default:
+		return &slotGoneError{slot: p.Config.Source.Slot, resume: stored.Resume}
+	}
+	p.repair = stored.Repair != nil || !p.debezium()
+	return nil
 }
 
 // waiting tells what the creation of a slot waits for.
@@ -310,12 +329,11 @@ func (p *pipeline) take(ctx context.Context) error {
 	if !found {
 		return nil
 	}
-	err := stored.Verify(publisher.Server{
-		Identity: p.identity(), Confirmed: p.slot.Confirmed, End: p.slot.ServerEnd, History: p.history,
-		Publications: []string{p.Config.Source.Publication}, Protocol: protocolName,
-	})
-	if err != nil && stored.Rewind == nil && p.Config.Snapshot.Mode == "when_needed" {
-		p.Log.Warn("stored position of no use: taking a new snapshot, as snapshot.mode says", "err", err)
+	err := stored.Verify(serverOf(p.Config, p.identity(), p.slot, p.history))
+	if err != nil && stored.Rewind == nil && (p.Config.Snapshot.Mode == "when_needed" || stored.Repair != nil) {
+		// From the slot as it is: what a repair finds it with, or has made before a crash.
+		p.Log.Warn("stored position of no use: all rows are published again", "err", err)
+		p.repair = stored.Repair != nil || !p.debezium()
 		p.pub.Swap(nil).Close()
 		p.options.Renew = true
 		return p.fence(ctx)
@@ -326,6 +344,16 @@ func (p *pipeline) take(ctx context.Context) error {
 	p.Log.Info("position read", "lsn", stored.Resume, "window", stored.Window, "written", stored.Written)
 	p.stream.Load().SetResume(stored.Resume, stored.LastCommit)
 	return nil
+}
+
+// serverOf is what a stored position is compared with.
+func serverOf(c Config, identity publisher.Identity, slot *decoder.Slot,
+	history []decoder.Switch,
+) publisher.Server {
+	return publisher.Server{
+		Identity: identity, Confirmed: slot.Confirmed, End: slot.ServerEnd, History: history,
+		Publications: []string{c.Source.Publication}, Protocol: protocolName,
+	}
 }
 
 // fence takes the producer id and reads the position, while the server is answered.

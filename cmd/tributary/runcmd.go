@@ -169,7 +169,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 	pause := retryFloor
 	for {
 		began := time.Now()
-		err := p.run(ctx, o)
+		err := withRepair(o.Config, p.run(ctx, o))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

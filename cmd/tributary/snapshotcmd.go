@@ -18,17 +18,24 @@ import (
 func (p *program) snapshotCommand() *cobra.Command {
 	var address, where, cancel string
 	var tables []string
-	var detach bool
+	var detach, repair, dry, yes bool
 	cmd := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Have a running instance read tables again",
 		Long: "snapshot asks the instance at --addr, by default http.listen of the\n" +
 			"configuration, to publish the rows of captured tables again while it streams,\n" +
 			"and waits until it has. The request bears the token that http.token_from\n" +
-			"names. It is stored with the position: a restart goes on with it.",
+			"names. It is stored with the position: a restart goes on with it.\n" +
+			"\n" +
+			"snapshot --repair is for a stopped pipeline whose stream has a gap: a slot that was\n" +
+			"lost, dropped or moved, a publication made anew, another server. It notes that the\n" +
+			"next run makes the slot anew and publishes all rows again, and then a delete for\n" +
+			"each key that a topic holds and its table no longer does. Killed at any moment,\n" +
+			"that run goes on where it was.",
 		Example: "  tributary snapshot -c tributary.yaml --table 'public.order*'\n" +
 			"  tributary snapshot -c tributary.yaml --table public.orders --where 'id > 1000'\n" +
-			"  tributary snapshot -c tributary.yaml --cancel all",
+			"  tributary snapshot -c tributary.yaml --cancel all\n" +
+			"  tributary snapshot --repair -c tributary.yaml",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
@@ -37,7 +44,14 @@ func (p *program) snapshotCommand() *cobra.Command {
 	cmd.Flags().StringVar(&where, "where", "", "read only rows that fulfil this `SQL` condition")
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for the end")
 	cmd.Flags().StringVar(&cancel, "cancel", "", "end the snapshot of this `ID` instead, or all")
+	cmd.Flags().BoolVar(&repair, "repair", false, "have the next run close a gap in the stream, deletes "+
+		"included")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "with --repair: say what would be done, and do nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: do not ask")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if repair {
+			return p.repairCommand(cmd.Context(), flags, dry, yes, repairFlags(tables, where, cancel, address))
+		}
 		if (cancel == "") == (len(tables) == 0) {
 			return usageError{errors.New("name tables with --table, or a snapshot with --cancel")}
 		}

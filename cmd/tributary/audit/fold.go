@@ -243,6 +243,9 @@ func (f *Fold) count(rec *Record) error {
 	if rec.Snapshot {
 		e.at = uint64(max(0, rec.TxID))
 	}
+	if rec.Snapshot && rec.Op == schema.OpDelete {
+		e.op = 0 // no LSN compares it with a truncate's
+	}
 	if rec.version != nil {
 		e.version = rec.version.index
 	}

@@ -41,7 +41,7 @@ type Record struct {
 	// Op is the operation, 0 for a tombstone and for what is no change of a table.
 	Op        schema.Op
 	Tombstone bool
-	// Snapshot says that the record is a snapshot's row.
+	// Snapshot says that the record is a snapshot's row, or the delete of a row that it did not find.
 	Snapshot bool
 	// TxID is source.txId, -1 for none; LSN is source.lsn, LastCommit the first part of source.sequence, 0 for
 	// none; Time is the commit time in microseconds.
@@ -263,7 +263,9 @@ func (s *sourceBlock) record(op string) (Record, error) {
 	if len(op) == 1 {
 		rec.Op = schema.Op(op[0])
 	}
-	rec.Snapshot = rec.Op == schema.OpRead
+	// Also the deletes of a repair are a snapshot's.
+	rec.Snapshot = rec.Op == schema.OpRead ||
+		rec.Op == schema.OpDelete && s.Snapshot != nil && *s.Snapshot != "false"
 	if s.TxID != nil {
 		rec.TxID = *s.TxID
 	}

@@ -76,6 +76,7 @@ type entry struct {
 	at      uint64
 	version int
 	hashes  []uint32
+	raw     []byte // the key as it stands in the topic, of Vanished
 }
 
 // add appends an entry; nothing of it is kept.
@@ -93,6 +94,7 @@ func (b *buckets) add(e *entry) error {
 	for _, h := range e.hashes {
 		p = binary.LittleEndian.AppendUint32(p, h)
 	}
+	p = append(binary.AppendUvarint(p, uint64(len(e.raw))), e.raw...)
 	b.buffers[i] = p
 	if len(p) < bufferBytes-bufferBytes/8 {
 		return nil
@@ -166,5 +168,7 @@ func (e *entry) read(p []byte) []byte {
 		e.hashes = append(e.hashes, binary.LittleEndian.Uint32(p))
 		p = p[4:]
 	}
+	length = number()
+	e.raw, p = p[:length], p[length:]
 	return p
 }
