@@ -8,22 +8,20 @@ import (
 	"testing"
 )
 
-var updateTypes = flag.Bool("update-types", false, "write TYPES.md anew; read the difference before you commit it")
+var updateTypes = flag.Bool("update-types", false, "write TYPES.md anew; read the difference")
 
 // typesHead stands above the generated tables.
-const typesHead = `# Types
-
-What each Postgres type becomes in a record, under each mode. Written from the type table by a test, which fails when
-this file is not what the table says; what values look like is held against recordings of Debezium 3.6.1.
-
-A type is given as Kafka Connect's type, with its semantic name where it has one. A nullable column is the union of
-null and that type. Arrays are arrays of the item's type, unless the second table says otherwise; a domain is its base
-type; an enum is ` + "`string io.debezium.data.Enum`" + ` with its labels as a parameter. A column of a type that is not
-here is left out, or with ` + "`format.unknown_types: true`" + ` is the bytes of its text.
-
-| Postgres | by default | in other modes |
-|---|---|---|
-`
+const typesHead = "# Types\n\n" +
+	"What each Postgres type becomes in a record, under each mode. Written from the type table by a\n" +
+	"test, which fails when this file is not what the table says; what values look like is held against\n" +
+	"recordings of Debezium 3.6.1.\n\n" +
+	"A type is given as Kafka Connect's type, with its semantic name where it has one. A nullable\n" +
+	"column is the union of null and that type. Arrays are arrays of the item's type, unless the second\n" +
+	"table says otherwise; a domain is its base type; an enum is `string io.debezium.data.Enum` with\n" +
+	"its labels as a parameter. A column of a type that is not here is left out, or with\n" +
+	"`format.unknown_types: true` is the bytes of its text.\n\n" +
+	"| Postgres | by default | in other modes |\n" +
+	"|---|---|---|\n"
 
 // modes are the settings under which a type may have another form.
 var modes = []struct {
