@@ -104,8 +104,8 @@ func TestTypesReference(t *testing.T) {
 	}
 	b.WriteString("\n| array of | what becomes of it |\n|---|---|\n")
 	rules := map[arrayRule]string{
-		itemsRequired: "its items are never null in the schema", itemsBroken: "left out natively; the schema of one " +
-			"item with `compatibility: debezium`", noArray: "left out", unknownItems: "left out",
+		itemsRequired: "its items are never null in the schema", noArray: "left out", unknownItems: "left out",
+		itemsBroken: "left out natively; the schema of one item with `compatibility: debezium`",
 	}
 	for _, p := range pgTypes {
 		if rule := rules[p.items]; rule != "" {
