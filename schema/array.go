@@ -31,14 +31,21 @@ func arrayForm(r request) (form, bool) {
 	case rule == itemsOptional:
 		item.node.optional = true
 	}
-	a := array{item: item.node, write: item.write, debezium: r.options.Debezium}
+	unchanged := arrayPlaceholder(r.options, elem, item)
+	if r.domain && r.options.Debezium {
+		unchanged = nil // it knows the arrays themselves only
+	}
+	a := array{item: item.node, write: item.write, debezium: r.options.Debezium, delimiter: ','}
+	if elem.OID == oidBox {
+		a.delimiter = ';'
+	}
 	return form{
 		node: &node{kind: nodeArray, items: item.node},
 		zero: func(w *writer) {
 			w.arrayBegin(0)
 			w.arrayEnd(0)
 		},
-		write: a.writeArray, unchanged: arrayPlaceholder(r.options, elem, item),
+		write: a.writeArray, unchanged: unchanged,
 	}, true
 }
 
@@ -64,13 +71,15 @@ type array struct {
 	item     *node
 	write    func(*writer, []byte) error
 	debezium bool
+	// delimiter stands between items.
+	delimiter byte
 }
 
 // writeArray writes an array from its text: {1,NULL,"quoted, \"escaped\""}, with its bounds before it if
 // they do not start at 1, as in [0:1]={1,2}.
 func (a *array) writeArray(w *writer, text []byte) error {
 	// Read twice: Avro wants the number of items before the first one.
-	r := arrayReader{text: text}
+	r := arrayReader{text: text, delimiter: a.delimiter}
 	r.open()
 	first, count := r.at, 0
 	for item, ok := r.next(); ok; item, ok = r.next() {
@@ -134,12 +143,14 @@ type arrayItem struct {
 //	bare   without braces, commas, quotes and blanks; a backslash stands before any byte
 //	quoted any bytes between quotes, with a backslash before quotes and backslashes
 //
-// NULL in quotes is a text. Only box has another delimiter than the comma, and its arrays have no form.
+// NULL in quotes is a text. Only box has another delimiter than the comma, a semicolon.
 type arrayReader struct {
 	text []byte
-	at   int
-	done bool
-	err  error
+	// delimiter stands between items.
+	delimiter byte
+	at        int
+	done      bool
+	err       error
 }
 
 // fail records an error at the current position.
@@ -187,7 +198,7 @@ func (r *arrayReader) next() (item arrayItem, ok bool) {
 	}
 	switch {
 	case r.err != nil:
-	case r.at < len(r.text) && r.text[r.at] == ',':
+	case r.at < len(r.text) && r.text[r.at] == r.delimiter:
 		r.at++
 	case r.at < len(r.text) && r.text[r.at] == '}':
 		r.close()
@@ -229,7 +240,7 @@ func (r *arrayReader) bare() (text []byte, escaped bool) {
 	start := r.at
 	for ; r.at < len(r.text); r.at++ {
 		switch r.text[r.at] {
-		case ',', '}':
+		case r.delimiter, '}':
 			return r.text[start:r.at], escaped
 		case '{', '"':
 			r.fail("an item")
@@ -268,7 +279,7 @@ func (r *arrayReader) skip() {
 // none under its schema. Consumers look for exactly these values, so that they are Debezium's; natively all
 // other arrays of texts have one too, where Debezium writes null and so says what is not so.
 func arrayPlaceholder(o *Options, elem *Type, item form) func(*writer) error {
-	placeholder := o.placeholder()
+	raw, placeholder := o.placeholder(), o.textPlaceholder()
 	name, builtin := elem.Name, lookup(elem) != nil && lookup(elem).oid != 0
 	one := func(put func(*writer)) func(*writer) error {
 		return func(w *writer) error {
@@ -284,9 +295,9 @@ func arrayPlaceholder(o *Options, elem *Type, item form) func(*writer) error {
 	switch {
 	case !builtin:
 	case name == "int4" || name == "int8" || name == "date" && item.node.name == "io.debezium.time.Date":
-		return bytePlaceholder(placeholder, item.node)
+		return bytePlaceholder(raw, item.node)
 	case name == "uuid":
-		id := nameUUID(placeholder)
+		id := nameUUID(raw)
 		return one(func(w *writer) { w.textString(id) })
 	case name == "bytea" && (o.Binary == BinaryBytes || !o.Debezium):
 		return one(func(w *writer) { _ = item.unchanged(w) }) // it has an error only with Debezium set

@@ -190,8 +190,8 @@ type TransactionMark struct {
 	LSN  uint64
 	// Time is the commit time in microseconds since 1970.
 	Time int64
-	// Count is the number of the transaction's changes, Collections how many of them each table has, in
-	// order of their first change; of an end only.
+	// Count is the number of the transaction's changes, Collections how many of them each table has,
+	// in the order in which they are to be written; of an end only.
 	Count       int64
 	Collections []CollectionCount
 }

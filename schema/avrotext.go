@@ -135,7 +135,7 @@ func (r *avroRenderer) field(f field, namespace string) {
 	switch {
 	case f.node.def != nil:
 		r.dst = append(r.dst, `,"default":`...)
-		r.dst = appendAvroDefault(r.dst, f.node)
+		r.dst = appendFieldDefault(r.dst, f.node)
 	case f.node.optional:
 		r.dst = append(r.dst, `,"default":null`...)
 	}
@@ -203,6 +203,14 @@ func appendParams(dst []byte, params []param) []byte {
 		dst = appendJSONString(dst, p.value)
 	}
 	return append(dst, '}')
+}
+
+// appendFieldDefault appends the default of a field, where Avro's Java library has made doubles of floats.
+func appendFieldDefault(dst []byte, n *node) []byte {
+	if n.kind == nodeFloat32 {
+		return appendJavaFloat(dst, n.def.real, 64)
+	}
+	return appendAvroDefault(dst, n)
 }
 
 // appendAvroDefault appends a node's default as Avro's JSON has it: bytes are a string with one

@@ -25,6 +25,8 @@ type cell struct {
 	name string
 	// ruled says that a rule changes the values; masked that it does so also with null.
 	ruled, masked bool
+	// unread says that the column is not among those that were read, so that its value counts as null.
+	unread bool
 	// substitutes writes the default for null, where the node is nullable and has a default.
 	substitutes bool
 }
@@ -82,10 +84,14 @@ func Compile(r *Relation, topic string, o Options) (*Codec, error) {
 }
 
 // compileKey returns the cell of a key column. Debezium forgets what the catalog says of a column that is
-// excluded from the rows, so in its key the column is nullable and without a default.
+// excluded from the rows, so in its key the column is nullable and without a default. In a snapshot it knows
+// that much, but reads only the columns of the rows, if there are any.
 func (c *Codec) compileKey(i int) (field cell, ok bool, err error) {
-	if _, stays := c.options.ruleFor(c.relation, &c.relation.Columns[i]); stays || !c.options.Debezium {
-		return c.compileCell(c.relation, i)
+	_, stays := c.options.ruleFor(c.relation, &c.relation.Columns[i])
+	if stays || !c.options.Debezium || c.relation.Snapshot {
+		field, ok, err = c.compileCell(c.relation, i)
+		field.unread = !stays && c.options.Debezium && len(c.row) > 0
+		return field, ok, err
 	}
 	forgetful := *c.relation
 	forgetful.Columns = slices.Clone(forgetful.Columns)
@@ -125,7 +131,7 @@ func (c *Codec) compileField(i int, rule *ColumnRule) (field cell, ok bool, err 
 		}
 	}
 	if o.propagates(c.relation, source) && (rule == nil || !o.Debezium) {
-		propagate(source, field.node)
+		propagate(c.relation, source, field.node)
 	}
 	if o.Comments && field.node.doc == "" {
 		field.node.doc = source.Comment
@@ -208,7 +214,11 @@ func (c *Codec) appendRow(w *writer, cells []cell, row Row) error {
 	for i := range cells {
 		field := &cells[i]
 		w.fieldName(i, field.name)
-		if err := c.appendDatum(w, field, row[field.index]); err != nil {
+		value := row[field.index]
+		if field.unread {
+			value = Datum{}
+		}
+		if err := c.appendDatum(w, field, value); err != nil {
 			return err
 		}
 	}

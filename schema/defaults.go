@@ -22,7 +22,7 @@ import (
 // default a registry would refuse the new schema. The schema is the same with Options.Debezium and without
 // it, also where the default in it is not that of the column: a table taken over from Debezium must not
 // get a new schema version for that.
-func defaultOf(f form, t *Type, expression string) *literal {
+func defaultOf(f form, t *Type, typmod int32, expression string) *literal {
 	line := lookup(t)
 	var text string
 	var ok bool
@@ -40,6 +40,9 @@ func defaultOf(f form, t *Type, expression string) *literal {
 	}
 	if odd, ok := oddDefault(f.node, text); ok {
 		return odd
+	}
+	if line != nil && line.name == "numeric" && beyondScale(text, typmod) {
+		return nil
 	}
 	w := writer{} // a value's own converter decides whether the text is one, and what it is in this mode
 	if err := f.write(&w, []byte(text)); err != nil {
@@ -73,6 +76,14 @@ func defaultText(line *pgType, expression string) (string, bool) {
 		return "", false // Java's decimals are finite in every mode
 	}
 	return text, true
+}
+
+// beyondScale says that a default has more fraction digits than its column, which Debezium drops in every
+// mode.
+func beyondScale(text string, typmod int32) bool {
+	_, scale, fixed := numericScale(typmod)
+	d, err := parseDecimal([]byte(text))
+	return fixed && scale >= 0 && err == nil && len(d.trimmed()) > scale
 }
 
 // oddDefaults are the defaults that Debezium reads with the driver's parser and not with that of values:

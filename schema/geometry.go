@@ -3,7 +3,6 @@ package schema
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
 )
 
 // optionalNode returns a nullable node without a name.
@@ -32,8 +31,8 @@ func pointForm(request) form {
 		w.fieldName(2, "wkb")
 		w.present(wkb)
 		w.scratch = append(w.scratch[:0], 1, 1, 0, 0, 0) // little-endian, a point
-		w.scratch = binary.LittleEndian.AppendUint64(w.scratch, math.Float64bits(x))
-		w.scratch = binary.LittleEndian.AppendUint64(w.scratch, math.Float64bits(y))
+		w.scratch = binary.LittleEndian.AppendUint64(w.scratch, doubleBits(x))
+		w.scratch = binary.LittleEndian.AppendUint64(w.scratch, doubleBits(y))
 		w.bytes(w.scratch)
 		w.fieldName(3, "srid")
 		w.null(srid)

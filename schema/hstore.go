@@ -1,8 +1,10 @@
 package schema
 
+import "slices"
+
 // hstoreForm is the form of hstore: the text of a JSON object, or a map whose values may be null.
 func hstoreForm(r request) form {
-	placeholder := r.options.placeholder()
+	placeholder := r.options.textPlaceholder()
 	if r.options.Hstore == HstoreMap {
 		n := &node{kind: nodeMap, items: optionalNode(nodeString)}
 		return form{
@@ -38,6 +40,7 @@ func hstoreForm(r request) form {
 type hstorePair struct {
 	key, value []byte
 	null       bool
+	bucket     uint32 // of a Java hash table
 }
 
 // hstoreReader reads the pairs of an hstore's text: "key"=>"value", "other"=>NULL. Both sides are always
@@ -100,22 +103,35 @@ func (r *hstoreReader) quoted() []byte {
 	return nil
 }
 
-// writeHstoreMap writes an hstore as a map.
-func writeHstoreMap(w *writer, n *node, text []byte) error {
-	// Avro wants the number of entries before the first one, so that the text is read twice; the first time
-	// also finds every error before anything is written.
-	count := 0
+// hstorePairs reads all pairs into the writer's memory, in the order of a Java hash table, which is that of
+// Debezium's entries. Nothing is written yet, so that an error leaves nothing by half.
+func (w *writer) hstorePairs(text []byte) ([]hstorePair, error) {
+	w.pairs = w.pairs[:0]
 	r := hstoreReader{text: text}
-	for _, ok := r.next(); ok; _, ok = r.next() {
-		count++
+	for p, ok := r.next(); ok; p, ok = r.next() {
+		w.scratch = unescape(w.scratch[:0], p.key)
+		p.bucket = JavaHash(w.scratch)
+		w.pairs = append(w.pairs, p)
 	}
 	if r.err != nil {
-		return r.err
+		return nil, r.err
 	}
-	w.mapBegin(count)
-	r = hstoreReader{text: text}
-	for i := range count {
-		p, _ := r.next()
+	buckets := JavaBuckets(len(w.pairs))
+	for i := range w.pairs {
+		w.pairs[i].bucket &= buckets - 1
+	}
+	slices.SortStableFunc(w.pairs, byBucket)
+	return w.pairs, nil
+}
+
+// writeHstoreMap writes an hstore as a map.
+func writeHstoreMap(w *writer, n *node, text []byte) error {
+	pairs, err := w.hstorePairs(text)
+	if err != nil {
+		return err
+	}
+	w.mapBegin(len(pairs))
+	for i, p := range pairs {
 		w.scratch = unescape(w.scratch[:0], p.key)
 		w.mapKey(i, w.scratch)
 		if p.null {
@@ -126,16 +142,18 @@ func writeHstoreMap(w *writer, n *node, text []byte) error {
 		w.scratch = unescape(w.scratch[:0], p.value)
 		w.text(w.scratch)
 	}
-	w.mapEnd(count)
+	w.mapEnd(len(pairs))
 	return nil
 }
 
-// writeHstoreJSON writes an hstore as the text of a JSON object, in the server's order of keys. Debezium's
-// order is that of a Java hash table.
+// writeHstoreJSON writes an hstore as the text of a JSON object.
 func writeHstoreJSON(w *writer, text []byte) error {
-	r := hstoreReader{text: text}
+	pairs, err := w.hstorePairs(text)
+	if err != nil {
+		return err
+	}
 	w.scratch = append(w.scratch[:0], '{')
-	for p, ok := r.next(); ok; p, ok = r.next() {
+	for _, p := range pairs {
 		if len(w.scratch) > 1 {
 			w.scratch = append(w.scratch, ',')
 		}
@@ -145,9 +163,6 @@ func writeHstoreJSON(w *writer, text []byte) error {
 		} else {
 			w.scratch = appendEscaped(w.scratch, p.value)
 		}
-	}
-	if r.err != nil {
-		return r.err
 	}
 	w.scratch = append(w.scratch, '}')
 	w.text(w.scratch)

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"math"
 	"math/big"
 	"math/bits"
 	"slices"
@@ -12,7 +13,8 @@ var (
 	errNoDecimal = &unrepresentable{
 		reason: "NaN and infinities have no Decimal form", mode: "decimal.handling.mode=string",
 	}
-	errScale = &unrepresentable{
+	errNoItem = &unrepresentable{reason: "the driver reads no NaN and no infinity in an array of numeric"}
+	errScale  = &unrepresentable{
 		reason: "it has more fraction digits than the column's scale", mode: "decimal.handling.mode=string",
 	}
 	errDouble = &unrepresentable{
@@ -122,11 +124,14 @@ func numericForm(r request) form {
 	}
 	switch {
 	case r.options.Decimal == DecimalDouble:
-		debezium := r.options.Debezium
+		debezium, item := r.options.Debezium, r.item
 		return form{
 			node: &node{kind: nodeFloat64}, zero: func(w *writer) { w.float64(0) },
 			write: func(w *writer, text []byte) error {
 				v, inRange, err := parseFloat(text, 64)
+				if debezium && item && (math.IsNaN(v) || math.IsInf(v, 0) && inRange) {
+					return errNoItem
+				}
 				if err == nil && !inRange && !debezium {
 					return errDouble
 				}
@@ -209,7 +214,7 @@ func variableDecimal() form {
 
 // numericString is the form of numeric as text: the server's digits, with exactly the column's scale.
 func numericString(r request, scale int, fixed bool) form {
-	f := stringForm("")(r)
+	f, driver := stringForm("")(r), r.options.Debezium && r.item
 	f.zero = func(w *writer) {
 		w.scratch = appendPlain(w.scratch[:0], &decimal{}, scale)
 		w.text(w.scratch)
@@ -218,6 +223,10 @@ func numericString(r request, scale int, fixed bool) form {
 		d, err := parseDecimal(text)
 		if err != nil {
 			return err
+		}
+		switch {
+		case d.special != finite && driver:
+			return errNoItem
 		}
 		switch d.special {
 		case notANumber:

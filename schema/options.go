@@ -1,6 +1,9 @@
 package schema
 
-import "regexp"
+import (
+	"regexp"
+	"unicode/utf8"
+)
 
 // Options says how rows are written. The zero value is Debezium 3.6.1's defaults, in Avro, telling the
 // truth where Debezium's own values do not.
@@ -141,6 +144,19 @@ func (o *Options) placeholder() []byte {
 		return o.Placeholder
 	}
 	return []byte("__debezium_unavailable_value")
+}
+
+// textPlaceholder is placeholder where a text stands: Java reads UTF-8 only, and puts U+FFFD for the rest.
+func (o *Options) textPlaceholder() []byte {
+	raw := o.placeholder()
+	if utf8.Valid(raw) {
+		return raw
+	}
+	var text []byte
+	for _, r := range string(raw) {
+		text = utf8.AppendRune(text, r)
+	}
+	return text
 }
 
 // moneyDigits returns the number of fraction digits of money.

@@ -14,6 +14,10 @@ type Relation struct {
 	Key []int
 	// Comment is the table's COMMENT, empty when there is none.
 	Comment string
+	// Snapshot says that the shape is for the rows of a snapshot and comes from the catalog alone. With
+	// Options.Debezium three things differ there: a serial column's type is named so, a numeric without
+	// precision has no width, and the key keeps what the catalog says of a column that the rows leave out.
+	Snapshot bool
 }
 
 // Identity is a table's replica identity: what the old tuple of an update or delete holds.

@@ -344,16 +344,35 @@ func appendJavaString(dst, text []byte) []byte {
 func (o *Options) propagates(r *Relation, c *Column) bool {
 	table := r.Namespace + "." + r.Name + "."
 	return o.PropagateColumns != nil && o.PropagateColumns.MatchString(table+c.Name) ||
-		o.PropagateTypes != nil && o.PropagateTypes.MatchString(table+c.Type.Name)
+		o.PropagateTypes != nil && o.PropagateTypes.MatchString(table+driverType(r, c))
 }
 
 // propagate adds those parameters to the column's node.
-func propagate(c *Column, n *node) {
+func propagate(r *Relation, c *Column, n *node) {
 	length, scale := jdbcSize(c)
 	const prefix = "__debezium.source.column."
-	n.params = append(n.params,
-		param{prefix + "type", strings.ToUpper(c.Type.Name)},
-		param{prefix + "length", strconv.Itoa(length)},
-		param{prefix + "scale", strconv.Itoa(scale)},
-		param{prefix + "name", c.Name})
+	n.params = append(n.params, param{prefix + "type", strings.ToUpper(driverType(r, c))})
+	if r.Snapshot && length == undeclaredNumeric && c.Type.Elem == nil {
+		n.params = append(n.params, param{prefix + "length", "0"})
+	} else {
+		n.params = append(n.params,
+			param{prefix + "length", strconv.Itoa(length)}, param{prefix + "scale", strconv.Itoa(scale)})
+	}
+	n.params = append(n.params, param{prefix + "name", c.Name})
+}
+
+// driverType returns the name of a column's type: in a snapshot the driver calls an integer that a sequence
+// fills a serial.
+func driverType(r *Relation, c *Column) string {
+	if r.Snapshot && c.Default != nil && strings.Contains(*c.Default, "nextval(") {
+		switch c.Type.OID {
+		case 21:
+			return "smallserial"
+		case 23:
+			return "serial"
+		case 20:
+			return "bigserial"
+		}
+	}
+	return c.Type.Name
 }

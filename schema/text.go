@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"bytes"
+	"math"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -53,7 +55,7 @@ func writeText(w *writer, text []byte) error {
 
 // placeholderText returns the function that writes the TOAST placeholder as a string.
 func placeholderText(o *Options) func(*writer) error {
-	text := o.placeholder()
+	text := o.textPlaceholder()
 	return func(w *writer) error { return writeText(w, text) }
 }
 
@@ -104,9 +106,58 @@ func enumForm(r request) form {
 func unknownForm(r request) form {
 	f := binaryForm(r)
 	mode := r.options.Binary
+	geometric := isGeometric(r.typ)
 	f.write = func(w *writer, text []byte) error {
+		if geometric {
+			w.scratch = appendJavaNumbers(w.scratch[:0], text)
+			text = append(w.element[:0], w.scratch...)
+			w.element = text
+		}
 		writeBinary(w, mode, text)
 		return nil
 	}
 	return f
+}
+
+// isGeometric says that a type is one of those that the driver makes an object of, and Debezium a text of
+// that.
+func isGeometric(t *Type) bool {
+	switch t.OID {
+	case oidBox, oidLseg, oidPath, oidPolygon, oidLine, oidCircle:
+		return true
+	}
+	return false
+}
+
+// The geometric types besides point, from Postgres's pg_type.dat.
+const (
+	oidLseg    = 601
+	oidPath    = 602
+	oidBox     = 603
+	oidPolygon = 604
+	oidLine    = 628
+	oidCircle  = 718
+)
+
+// appendJavaNumbers appends a text with every number in it as Java prints doubles.
+func appendJavaNumbers(dst, text []byte) []byte {
+	for i := 0; i < len(text); {
+		end := i
+		for end < len(text) && bytes.IndexByte([]byte("()[]{}<>,"), text[end]) < 0 {
+			end++
+		}
+		v, inRange, err := parseFloat(text[i:end], 64)
+		switch {
+		case end == i:
+			dst, end = append(dst, text[i]), i+1
+		case err != nil || !inRange:
+			dst = append(dst, text[i:end]...)
+		case math.IsNaN(v) || math.IsInf(v, 0):
+			dst = append(dst, text[i:end]...) // Java and Postgres have the same words for them
+		default:
+			dst = appendJavaFloat(dst, v, 64)
+		}
+		i = end
+	}
+	return dst
 }

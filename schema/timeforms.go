@@ -30,6 +30,9 @@ var (
 	infiniteZonedTimestamp = [2]string{"infinity", "-infinity"}
 )
 
+// negativeZonedItem is -infinity in an array: the driver's sentinel without its era.
+const negativeZonedItem = "+292269055-12-02T23:00:00.000000Z"
+
 // sentinel returns an infinity's index in the tables above.
 func (m moment) sentinel() int {
 	if m.infinity > 0 {
@@ -51,9 +54,9 @@ func (m moment) unixMicros() (int64, bool) {
 // dateForm is the form of date: days since 1970, or text. The infinities are days too, and natively the same
 // ones in snapshot and stream: those that Debezium streams.
 func dateForm(r request) form {
-	phases := r.options.Debezium
+	phases, item := r.options.Debezium, r.item // the driver reads arrays alike in both phases
 	parse := func(w *writer, text []byte) (moment, error) {
-		if phases && w.snapshot {
+		if phases && (w.snapshot || item) {
 			// The driver's java.sql.Date gives its year without the era.
 			text = bytes.TrimSuffix(text, []byte(" BC"))
 		}
@@ -66,7 +69,7 @@ func dateForm(r request) form {
 				return err
 			}
 			if m.infinity != 0 {
-				if phases && w.snapshot {
+				if phases && (w.snapshot || item) {
 					w.textString(infiniteSnapshotDates[m.sentinel()])
 					return nil
 				}
@@ -86,7 +89,7 @@ func dateForm(r request) form {
 		switch {
 		case err != nil:
 			return err
-		case m.infinity != 0 && phases && w.snapshot:
+		case m.infinity != 0 && phases && (w.snapshot || item):
 			m.days = infiniteSnapshotDays[m.sentinel()]
 		case m.infinity != 0:
 			m.days = infiniteDays[m.sentinel()]
@@ -276,14 +279,21 @@ func writeInstant(w *writer, m moment, digits int) {
 // timestamptzForm is the form of timestamp with time zone in every mode: text in UTC, with exactly the
 // declared fraction digits.
 func timestamptzForm(r request) form {
-	digits := r.timeDigits()
+	digits, item := r.timeDigits(), r.item && r.options.Debezium // the driver loses the era in an array
 	const name, zero = "io.debezium.time.ZonedTimestamp", "1970-01-01T00:00:00Z"
 	return isoForm(name, zero, func(w *writer, text []byte) error {
+		if item {
+			text = bytes.TrimSuffix(text, []byte(" BC"))
+		}
 		m, err := parseTimestamp(text, true)
 		if err != nil {
 			return err
 		}
-		if m.infinity != 0 {
+		switch {
+		case m.infinity < 0 && item:
+			w.textString(negativeZonedItem)
+			return nil
+		case m.infinity != 0:
 			w.textString(infiniteZonedTimestamp[m.sentinel()])
 			return nil
 		}

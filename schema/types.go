@@ -34,6 +34,7 @@ type request struct {
 	typmod  int32
 	notNull bool
 	item    bool // of an array
+	domain  bool // typ is the base of one
 }
 
 // arrayRule says what becomes of an array of a type.
@@ -159,7 +160,9 @@ func (o *Options) column(r *Relation, index int) (column, bool, error) {
 	if typ == nil || typ.Kind == KindArray && typ.Elem == nil {
 		return column{}, false, fmt.Errorf("compile %s column %s: its type is not described", r, source.Name)
 	}
-	f, ok := formOf(request{options: o, typ: typ, typmod: typmod, notNull: source.NotNull})
+	f, ok := formOf(request{
+		options: o, typ: typ, typmod: typmod, notNull: source.NotNull, domain: typ != source.Type,
+	})
 	if !ok {
 		return column{}, false, nil
 	}
@@ -167,7 +170,7 @@ func (o *Options) column(r *Relation, index int) (column, bool, error) {
 	// A geometry's own schema is optional, so its column is even where it is NOT NULL.
 	f.node.optional = f.node.optional || !source.NotNull
 	if source.Default != nil && source.Type.Kind != KindDomain {
-		f.node.def = defaultOf(f, typ, *source.Default)
+		f.node.def = defaultOf(f, typ, typmod, *source.Default)
 	}
 	return column{
 		source: source, index: index, node: f.node, write: f.write, zero: f.zero, unchanged: f.unchanged,

@@ -16,6 +16,8 @@ type writer struct {
 	json bool
 	// snapshot says that the row comes from a snapshot: Debezium reads some types otherwise there.
 	snapshot bool
+	// pairs is memory for the entries of an hstore.
+	pairs []hstorePair
 	// scratch is room for a converter that must build a value before it can write its length; whoever
 	// grows it stores it back. Nothing survives in it from one value to the next.
 	scratch []byte
@@ -92,15 +94,21 @@ func (w *writer) float32(v float32) {
 	}
 }
 
+// doubleBits returns the bits of a double, of a NaN those of Java's.
+func doubleBits(v float64) uint64 {
+	if v != v {
+		return javaNaN64
+	}
+	return math.Float64bits(v)
+}
+
 // float64 writes a double-precision number.
 func (w *writer) float64(v float64) {
 	switch {
 	case w.json:
 		w.dst = appendJavaFloat(w.dst, v, 64)
-	case v != v:
-		w.dst = binary.LittleEndian.AppendUint64(w.dst, javaNaN64)
 	default:
-		w.dst = binary.LittleEndian.AppendUint64(w.dst, math.Float64bits(v))
+		w.dst = binary.LittleEndian.AppendUint64(w.dst, doubleBits(v))
 	}
 }
 

@@ -102,6 +102,7 @@ func (c *Catalog) Relation(ctx context.Context, oid uint32) (*schema.Relation, e
 	if err != nil {
 		return nil, err
 	}
+	relation.Snapshot = c.options.Debezium
 	return c.remember(relationKey{oid, true}, relation), nil
 }
 
