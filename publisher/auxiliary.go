@@ -73,10 +73,12 @@ func (a *auxiliaries) appendMessage(ctx context.Context, w *window, b *builder, 
 		first: w.n, table: a.tables.statsOf(messageStats, to.name), op: c.Op,
 		position: decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal},
 	})
+	b.numberMessage(c)
 	r := w.next()
 	r.Key = w.slabs.keep(a.messages.AppendKey(append(w.slabs.room(), to.keyPrefix...), c.Prefix))
 	r.Value = w.slabs.keep(a.messages.AppendValue(append(w.slabs.room(), to.valuePrefix...), &schema.Message{
-		Prefix: c.Prefix, Content: c.Content, Source: b.envelope.Source, Time: b.envelope.Time,
+		Prefix: c.Prefix, Content: c.Content, Source: b.envelope.Source,
+		Transaction: b.envelope.Transaction, Time: b.envelope.Time,
 	}))
 	w.add(r, to.topic, b.at)
 	return nil

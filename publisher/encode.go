@@ -473,9 +473,7 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 		mark := &schema.TransactionMark{
 			End: true, TxID: t.XID, LSN: uint64(t.End), Time: t.Time, Count: e.b.numbers.total,
 		}
-		for _, c := range e.b.numbers.counts {
-			mark.Collections = append(mark.Collections, schema.CollectionCount{Name: c.Table, Count: c.Count})
-		}
+		mark.Collections = e.b.numbers.inOrder(nil)
 		if err := e.aux.appendMark(ctx, e.w, mark, at); err != nil {
 			return err
 		}

@@ -81,8 +81,10 @@ type Options struct {
 	// only when keys and values are JSON.
 	Register func(ctx context.Context, subject, text string) (int, error)
 
-	// Topic names a table's topic. Required. Two tables must not share one.
+	// Topic names a table's topic. Required. Two tables must not share one unless Shared says so.
 	Topic func(namespace, table string) string
+	// Shared says that tables may share a topic; nil is none.
+	Shared func(topic string) bool
 	// SchemaTopic gives the name that a table's schemas are named after; nil is Topic.
 	SchemaTopic func(namespace, table string) string
 	// MessageTopic, TransactionTopic and HeartbeatTopic; empty is Debezium's name after Schema.Name.

@@ -327,6 +327,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestSharedTopic has two tables go to one topic, as in Debezium or by a route.
+func TestSharedTopic(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		r := newRig(t)
+		r.o.Topic = func(string, string) string { return "one" }
+		r.o.Shared = func(topic string) bool { return shared && topic == "one" }
+		_, err := r.run(newStory().transaction(insert(relationOf("items"), 1, "a"),
+			insert(relationOf("other"), 2, "b")).cut())
+		var collision *CollisionError
+		if shared != (err == nil) || !shared && !errors.As(err, &collision) {
+			t.Errorf("shared %v: %v", shared, err)
+		}
+		if got := texts(r.read("one")); shared && (!strings.Contains(got, `"a"`) || !strings.Contains(got, `"b"`)) {
+			t.Errorf("the topic holds\n%s", got)
+		}
+	}
+}
+
 func TestMissingTopic(t *testing.T) {
 	r := newRig(t)
 	r.must()

@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -85,7 +86,8 @@ func (b *builder) source(t *decoder.Transaction, c *decoder.Change, lastCommit d
 		s.TxID, s.LastCommit, s.XMin = int64(t.FullXID), 0, 0
 	case c.Op == schema.OpMessage && !c.Transactional:
 		// It has no transaction, and Debezium gives it the time at which it was seen.
-		s.TxID, s.HasTxID, s.Time = 0, false, at.UnixMicro()
+		// It also counts as a commit at its own place.
+		s.TxID, s.HasTxID, s.Time, s.LastCommit = 0, false, at.UnixMicro(), uint64(c.LSN)
 	}
 }
 
@@ -112,7 +114,10 @@ func (b *builder) change(w *window, tb *table, t *decoder.Transaction, c *decode
 			w.changes = w.changes[:len(w.changes)-1]
 			return filteredUnchanged, nil
 		}
-		made, err = b.update(w, tb, c)
+		if made, err = b.update(w, tb, c); made == 0 && err == nil {
+			w.changes = w.changes[:len(w.changes)-1]
+			return filteredOperation, nil
+		}
 	case schema.OpDelete:
 		var key []byte
 		if key, err = b.key(w, tb, c.Old, false); err == nil {
@@ -157,11 +162,18 @@ func (b *builder) update(w *window, tb *table, c *decoder.Change) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	if err := b.deleted(w, tb, oldKey, c.Old, toNew); err != nil {
-		return 0, err
+	made := int64(0)
+	if !b.skip[schema.OpDelete] { // each half counts as what it is, as in Debezium
+		if err := b.deleted(w, tb, oldKey, c.Old, toNew); err != nil {
+			return 0, err
+		}
+		made++
 	}
-	b.numberNext(tb, 2)
-	return 2, b.append(w, tb, schema.OpCreate, key, nil, c.New, toOld)
+	if b.skip[schema.OpCreate] {
+		return made, nil
+	}
+	b.numberNext(tb, made+1)
+	return made + 1, b.append(w, tb, schema.OpCreate, key, nil, c.New, toOld)
 }
 
 // deleted appends a delete and its tombstone.
@@ -234,6 +246,26 @@ func (b *builder) numberNext(tb *table, n int64) {
 		TxID: uint32(s.TxID), LSN: s.LSN,
 		TotalOrder: b.numbers.total + n, CollectionOrder: b.numbers.of(tb.stats.name) + n,
 	}
+}
+
+// messageCollection is what Debezium counts a logical message of a transaction as: an object of its own
+// each, whose class and hash then stand for a table's name. The hash is chance there, here the message's
+// place.
+func messageCollection(lsn decoder.LSN) string {
+	const class = "io.debezium.connector.postgresql.LogicalDecodingMessageMonitor$LogicalDecodingMessageId@"
+	return class + strconv.FormatUint(uint64(lsn)&0x7fffffff, 16)
+}
+
+// numberMessage sets a message's transaction block, and counts it.
+func (b *builder) numberMessage(c *decoder.Change) {
+	if !b.numbered || !c.Transactional {
+		return
+	}
+	s := &b.envelope.Source
+	b.envelope.Transaction = schema.Transaction{
+		TxID: uint32(s.TxID), LSN: s.LSN, TotalOrder: b.numbers.total + 1, CollectionOrder: 1,
+	}
+	b.numbers.add(messageCollection(c.LSN), 1)
 }
 
 // key returns the key of a row in the window's memory, nil for a table without one.

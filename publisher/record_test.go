@@ -132,6 +132,72 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestKeyChangeHalves leaves out the halves of a key change by what each is, as in the recorded scenario
+// skip_ops.
+func TestKeyChangeHalves(t *testing.T) {
+	r := relationOf("items")
+	const deleted, tombstone = `{"id":1} {"before":{"id":1,"v":"a"}`, `{"id":1} null`
+	const created = `{"id":2} {"before":null,"after":{"id":2,"v":"a"}`
+	for _, test := range []struct {
+		skip             []schema.Op
+		deletes, creates bool
+	}{
+		{nil, true, true},
+		{[]schema.Op{schema.OpDelete}, false, true},
+		{[]schema.Op{schema.OpCreate}, true, false},
+		{[]schema.Op{schema.OpDelete, schema.OpCreate}, false, false},
+	} {
+		o := Options{Skip: test.skip, Transactions: true}
+		o.Schema.KeyFormat, o.Schema.ValueFormat = schema.JSONBare, schema.JSONBare
+		b, tb := builderOf(t, r, o)
+		c := decoder.Change{Op: schema.OpUpdate, Relation: r, Old: rowOf(1, "a"), New: rowOf(2, "a")}
+		got := build(t, b, tb, c)
+		if strings.Contains(got, deleted) != test.deletes || strings.Contains(got, tombstone) != test.deletes ||
+			strings.Contains(got, created) != test.creates {
+			t.Errorf("without %s:\n%s", test.skip, got)
+		}
+		want := int64(0)
+		for _, made := range []bool{test.deletes, test.creates} {
+			if made {
+				want++
+			}
+		}
+		if b.numbers.total != want {
+			t.Errorf("without %s: counts as %d changes, want %d", test.skip, b.numbers.total, want)
+		}
+	}
+}
+
+// TestNumberMessage counts logical messages in a transaction, each as a table of its own, as in the recorded
+// scenario messages_two; the order of the counts is that of a Java hash table.
+func TestNumberMessage(t *testing.T) {
+	b := newBuilder(&Options{Transactions: true})
+	b.numbers.reset(nil)
+	b.numbers.add("public.t", 1)
+	b.envelope.Source.TxID, b.envelope.Source.LSN = 5, 0x10
+	b.numberMessage(&decoder.Change{Op: schema.OpMessage, LSN: 0x10, Transactional: true})
+	want := schema.Transaction{TxID: 5, LSN: 0x10, TotalOrder: 2, CollectionOrder: 1}
+	if b.envelope.Transaction != want {
+		t.Errorf("got %+v, want %+v", b.envelope.Transaction, want)
+	}
+	b.envelope.Transaction = schema.Transaction{}
+	b.numberMessage(&decoder.Change{Op: schema.OpMessage, LSN: 0x20})
+	if b.envelope.Transaction != (schema.Transaction{}) || b.numbers.total != 2 {
+		t.Errorf("a message outside of a transaction: %+v, %d", b.envelope.Transaction, b.numbers.total)
+	}
+	b.numbers.reset(nil)
+	for _, name := range []string{"public.t", "public.c", "public.p_1", "public.p_2"} {
+		b.numbers.add(name, 1)
+	}
+	var names []string
+	for _, c := range b.numbers.inOrder(nil) {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, " "); got != "public.c public.t public.p_2 public.p_1" {
+		t.Errorf("order %s", got)
+	}
+}
+
 // TestKeyOfZeros has a table whose replica identity is an index on v and whose key is id, as in the recorded
 // scenario identity_index_other: the old row of a delete has no id.
 func TestKeyOfZeros(t *testing.T) {

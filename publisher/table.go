@@ -1,9 +1,11 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -154,6 +156,21 @@ type numbers struct {
 	total  int64
 	counts []TableCount
 	index  map[string]int
+	most   int // counts that a transaction had so far
+}
+
+// inOrder appends the counts in the order in which Debezium writes them: that of a Java hash table, which
+// never shrinks.
+func (n *numbers) inOrder(to []schema.CollectionCount) []schema.CollectionCount {
+	n.most = max(n.most, len(n.counts))
+	for _, c := range n.counts {
+		to = append(to, schema.CollectionCount{Name: c.Table, Count: c.Count})
+	}
+	mask := schema.JavaBuckets(n.most) - 1
+	slices.SortStableFunc(to, func(a, b schema.CollectionCount) int {
+		return cmp.Compare(schema.JavaHash([]byte(a.Name))&mask, schema.JavaHash([]byte(b.Name))&mask)
+	})
+	return to
 }
 
 // reset begins a transaction; what counts holds has been numbered already.

@@ -91,7 +91,7 @@ func (o *TopicOptions) plan() topicPlan {
 // ensure returns a topic for the records of owner, made if it is missing.
 func (t *topics) ensure(ctx context.Context, name, owner string) (*topic, error) {
 	known := t.byName[name]
-	if known != nil && known.owner != owner {
+	if known != nil && known.owner != owner && (t.o.Shared == nil || !t.o.Shared(name)) {
 		return nil, &CollisionError{Topic: name, First: known.owner, Second: owner}
 	}
 	partitions, err := t.exists(ctx, name, t.o.Topics.plan())
