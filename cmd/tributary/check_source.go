@@ -305,6 +305,8 @@ func checkPublication(
 				"owns the tables", finding.Fix)
 			blocked = true
 			continue
+		case finding.Blocking && c.Compatibility == "debezium" && tolerated(finding):
+			level = levelWarn
 		case finding.Blocking:
 			level, blocked = levelFail, true
 		}
@@ -324,7 +326,9 @@ func checkEach(c Config, tables []snapshot.Table, role string, f *findings) []st
 	for _, t := range tables {
 		quoted := decoder.TableName{Namespace: t.Namespace, Name: t.Name}
 		topic := topicOf(t.Namespace, t.Name)
-		if other, taken := owner[topic]; taken && !mergedByRoute(c, topic) {
+		if other, taken := owner[topic]; taken && c.Compatibility == "debezium" {
+			f.warn(t.String(), fmt.Sprintf("goes to topic %s, and so does %s, as in Debezium", topic, other), "")
+		} else if taken && !mergedByRoute(c, topic) {
 			f.fail(t.String(), fmt.Sprintf("goes to topic %s, and so does %s", topic, other),
 				`topic: {routes: [{match: "/REGEX/", replace: "NAME"}]}   # gives one of them another name`)
 		}

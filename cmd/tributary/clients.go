@@ -60,7 +60,7 @@ func catalogOptions(c Config, viaRoot bool) snapshot.CatalogOptions {
 		Connect:      connectFunc(source),
 		Publications: []string{c.Source.Publication},
 		ViaRoot:      viaRoot,
-		KeyColumns:   func(namespace, table string, _ []string) []string { return c.Source.Key(namespace, table) },
+		KeyColumns:   c.Source.KeyAmong,
 		Debezium:     c.Compatibility == "debezium",
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -93,6 +94,8 @@ type KeyColumns struct {
 	Table Pattern `yaml:"table" required:"true"`
 	// The columns, in key order.
 	Columns []string `yaml:"columns" required:"true"`
+
+	patterns []Pattern // with --from-debezium, where each column is an expression
 }
 
 // IdentityRule is a replica identity for the tables that a pattern matches.
@@ -436,6 +439,26 @@ func (s SourceConfig) Key(namespace, table string) []string {
 		}
 	}
 	return nil
+}
+
+// KeyAmong is Key for a table of these columns: what --from-debezium gives as expressions becomes the columns
+// that match each in turn. Debezium takes the table's own key where none does.
+func (s SourceConfig) KeyAmong(namespace, table string, columns []string) []string {
+	for _, k := range s.KeyColumns {
+		if len(k.patterns) == 0 || !k.Table.Match(namespace+"."+table) {
+			continue
+		}
+		var key []string
+		for _, p := range k.patterns {
+			for _, c := range columns {
+				if p.Match(c) && !slices.Contains(key, c) {
+					key = append(key, c)
+				}
+			}
+		}
+		return key
+	}
+	return s.Key(namespace, table)
 }
 
 // Skips reports whether records of an operation (c, u, d or t) are left out.

@@ -106,8 +106,13 @@ func (d *connector) keyColumns(value string) error {
 		if err != nil {
 			return err
 		}
+		columns := splitList(entry[at+1:], true)
+		patterns, err := javaPatterns(strings.Join(columns, ","))
+		if err != nil {
+			return err
+		}
 		d.l.config.Source.KeyColumns = append(d.l.config.Source.KeyColumns,
-			KeyColumns{table, splitList(entry[at+1:], true)})
+			KeyColumns{Table: table, Columns: columns, patterns: patterns})
 	}
 	d.note("source.key_columns")
 	return nil
@@ -179,6 +184,13 @@ func number(digits string) int {
 		return 1 << 30
 	}
 	return n
+}
+
+// comments has the effect that the property has on Debezium: none, as its PostgreSQL connector never reads
+// the comments of tables and columns.
+func (d *connector) comments(value string) error {
+	_, err := parseBool(value)
+	return err
 }
 
 func (d *connector) exactlyOnce(value string) error {

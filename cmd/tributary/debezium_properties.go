@@ -236,7 +236,10 @@ var recordRules = []rule{
 	{name: "unavailable.value.placeholder", verdict: mapped, key: "format.unavailable_value_placeholder"},
 	{name: "schema.name.adjustment.mode", verdict: mapped, key: "format.schema_names", convert: lower},
 	{name: "field.name.adjustment.mode", verdict: mapped, key: "format.field_names", convert: lower},
-	{name: "include.schema.comments", verdict: mapped, key: "format.comments"},
+	{
+		name: "include.schema.comments", verdict: mapped, apply: (*connector).comments,
+		text: "writes no comments, as Debezium reads none of PostgreSQL; format.comments does",
+	},
 	{name: "include.schema.changes", verdict: ignored, text: "has no effect for PostgreSQL"},
 	{name: "column.propagate.source.type", verdict: mapped, key: "columns.source_types"},
 	{name: "datatype.propagate.source.type", verdict: mapped, key: "columns.source_types_of"},

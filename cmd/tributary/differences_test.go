@@ -25,6 +25,19 @@ func TestSnapshotLSN(t *testing.T) {
 	}
 }
 
+// TestTolerated has what the publication may lack: with --from-debezium a table that it leaves out is
+// snapshotted all the same.
+func TestTolerated(t *testing.T) {
+	for code, want := range map[string]bool{
+		decoder.FindingTableMissing: true, decoder.FindingOperationMissing: true, decoder.FindingNoIdentity: true,
+		decoder.FindingPublicationMissing: false,
+	} {
+		if got := tolerated(decoder.Finding{Code: code, Blocking: true}); got != want {
+			t.Errorf("%s tolerated: %v", code, got)
+		}
+	}
+}
+
 // TestTablesLater has the stream meet a table that matches and was not there at the start.
 func TestTablesLater(t *testing.T) {
 	name := decoder.TableName{Namespace: "public", Name: "later"}

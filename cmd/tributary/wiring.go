@@ -129,6 +129,7 @@ func (p *pipeline) publisherOptions() (publisher.Options, error) {
 		Client: client, Pipeline: c.Pipeline, Slot: c.Source.Slot,
 		Publications: []string{c.Source.Publication}, Protocol: protocolName,
 		Schema: rows, Register: p.registry.ID, Topic: topic, SchemaTopic: schemaTopic,
+		Shared: func(topic string) bool { return p.debezium() || mergedByRoute(p.Config, topic) },
 		Topics: publisher.TopicOptions{
 			NoCreate: !c.Topic.Create, Partitions: c.Topic.Partitions,
 			ReplicationFactor: c.Topic.ReplicationFactor, CleanupPolicy: c.Topic.CleanupPolicy, Config: c.Topic.Config,
@@ -211,7 +212,9 @@ func (p *pipeline) choose(ctx context.Context) error {
 	for _, t := range p.tables {
 		p.captured[decoder.TableName{Namespace: t.Namespace, Name: t.Name}] = true
 		topic := p.options.Topic(t.Namespace, t.Name)
-		if first, taken := topics[topic]; taken {
+		if first, taken := topics[topic]; taken && p.debezium() {
+			p.Log.Warn("two tables share a topic, as in Debezium", "topic", topic, "tables", first+", "+t.String())
+		} else if taken && !mergedByRoute(p.Config, topic) {
 			return &publisher.CollisionError{Topic: topic, First: first, Second: t.String()}
 		}
 		topics[topic] = t.String()
@@ -267,7 +270,7 @@ func (p *pipeline) publication(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	var blocking []decoder.Finding
 	for _, f := range found {
-		if f.Blocking && !(p.debezium() && f.Code == decoder.FindingNoIdentity) {
+		if f.Blocking && !(p.debezium() && tolerated(f)) {
 			blocking = append(blocking, f)
 			continue
 		}
@@ -277,6 +280,16 @@ func (p *pipeline) publication(ctx context.Context, conn *pgconn.PgConn) error {
 		return needsPerson{&decoder.FindingsError{Doing: "verify the publication", Findings: blocking}}
 	}
 	return nil
+}
+
+// tolerated says that Debezium goes on with what a finding says: a table or an operation that the publication
+// leaves out shows in snapshots only, and a table without an identity takes inserts only.
+func tolerated(f decoder.Finding) bool {
+	switch f.Code {
+	case decoder.FindingNoIdentity, decoder.FindingTableMissing, decoder.FindingOperationMissing:
+		return true
+	}
+	return false
 }
 
 func (p *pipeline) debezium() bool { return p.Config.Compatibility == "debezium" }
