@@ -100,7 +100,7 @@ func (t *truth) add(table, key string, e event) {
 
 // audit compares what came with the journal, and the journal with the tables.
 func (l *life) audit(ctx context.Context, r *result) error {
-	conn, err := pgconn.Connect(ctx, l.database)
+	conn, err := pgconn.Connect(ctx, l.address())
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,9 @@
 //	drill -binary bin/tributary -seed 7 -rounds 20 -delivery exactly-once
 //
 // Without -kafka and -registry both run in this process; the faults that need their processes are then not
-// drawn. Each round appends one JSON line to the file of -out, and a run with the same seed goes on behind
-// the last line.
+// drawn. About every second pipeline has a server with a standby, of Postgres 17 or later, that is promoted
+// again and again. Each round appends one JSON line to the file of -out, and a run with the same seed goes
+// on behind the last line.
 //
 // # Guarantees
 //

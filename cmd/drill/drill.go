@@ -145,8 +145,7 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 	var count atomic.Int64
 	writers, endWriters := context.WithCancel(ctx)
 	for i := range writerCount {
-		w := &writer{url: l.postgres.URL(), r: random(l.s, number, i), bulk: l.s.bulk, count: &count}
-		w.url = l.database
+		w := &writer{address: l.address, r: random(l.s, number, i), bulk: l.s.bulk, count: &count}
 		writing.Go(func() { w.run(writers) })
 	}
 	if fresh {
@@ -155,7 +154,7 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 		}
 	}
 	var err error
-	report.Faults, err = l.strike(ctx, random(l.s, number, writerCount))
+	report.Faults, err = l.strike(ctx, random(l.s, number, writerCount), fresh)
 	problem(err)
 	endWriters()
 	writing.Wait()
@@ -182,11 +181,20 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 	return report
 }
 
-// strike brings about the faults of a round, one after the other, now and then two at a time.
-func (l *life) strike(ctx context.Context, r *rand.Rand) ([]string, error) {
+// strike brings about the faults of a round, one after the other, now and then two at a time. A fresh
+// pipeline is in its snapshot.
+func (l *life) strike(ctx context.Context, r *rand.Rand, fresh bool) ([]string, error) {
 	var struck []string
 	var errs []error
 	var beside sync.WaitGroup
+	if begun := snapshotFaults(l.s.only); fresh && len(begun) > 0 {
+		f := draw(begun, r)
+		if err := f.strike(ctx, l, r); err == nil {
+			struck = append(struck, f.name)
+		} else if !errors.Is(err, errNotNow) {
+			errs = append(errs, fmt.Errorf("fault %s: %w", f.name, err))
+		}
+	}
 	for range 4 + r.IntN(9) {
 		pause(ctx, time.Duration(r.IntN(2500))*time.Millisecond)
 		f, own := draw(l.faults, r), rand.New(rand.NewPCG(r.Uint64(), 0))
@@ -202,7 +210,9 @@ func (l *life) strike(ctx context.Context, r *rand.Rand) ([]string, error) {
 			})
 			continue
 		}
-		if err := f.strike(ctx, l, own); err != nil {
+		if err := f.strike(ctx, l, own); errors.Is(err, errNotNow) {
+			struck = struck[:len(struck)-1]
+		} else if err != nil {
 			errs = append(errs, fmt.Errorf("fault %s: %w", f.name, err))
 		}
 	}

@@ -2,12 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // fault is one kind of failure. strike brings it about, lets it last, and ends it.
@@ -42,11 +50,153 @@ func faults(s settings) []fault {
 			fault{"slices " + link, 1, toxin(link, "slicer",
 				map[string]int{"average_size": 20, "size_variation": 15, "delay": 50}, 4*time.Second)})
 	}
-	if s.kafkaKill != "" && s.kafkaStart != "" {
+	mayKill, exactly := s.kafkaKill != "" && s.kafkaStart != "", s.delivery == "exactly-once"
+	if mayKill {
 		all = append(all, fault{"kafka killed", 2, stopKafka(0)},
 			fault{"kafka stopped", 1, stopKafka(60 * time.Second)})
 	}
+	if mayKill && s.kafkaDisk != "" {
+		all = append(all, fault{"kafka disk full", 2, fillKafka})
+	}
+	if exactly {
+		all = append(all, fault{"commit unasked", 2, tearCommit(tearAsked, false)},
+			fault{"commit unanswered", 3, tearCommit(tearAnswered, false)})
+	}
+	if exactly && mayKill {
+		all = append(all, fault{"kafka killed in commit", 2, tearCommit(tearAnswered, true)})
+	}
 	return withPrefix(all, s.only)
+}
+
+// errNotNow is a fault that has nothing to strike: it is not counted.
+var errNotNow = errors.New("not now")
+
+// snapshotFaults are those of a pipeline that begins.
+func snapshotFaults(only string) []fault {
+	return withPrefix([]fault{
+		{"kill in snapshot", 3, killInSnapshot},
+		{"kill after snapshot", 3, killAfterSnapshot},
+	}, only)
+}
+
+// killInSnapshot kills all instances a few times while the first of them reads the tables.
+func killInSnapshot(ctx context.Context, l *life, r *rand.Rand) error {
+	for range 2 + r.IntN(3) {
+		pause(ctx, time.Duration(300+r.IntN(2500))*time.Millisecond)
+		if err := l.killAll(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killAfterSnapshot kills all instances as soon as one says that the snapshot is done: its end may not be
+// stored yet.
+func killAfterSnapshot(ctx context.Context, l *life, _ *rand.Rand) error {
+	if err := l.fleet.says(ctx, "snapshot done", 2*time.Minute); err != nil {
+		return err
+	}
+	return l.killAll(ctx)
+}
+
+func (l *life) killAll(ctx context.Context) error {
+	l.fleet.kill(ctx)
+	for i := range l.fleet.members {
+		if err := l.fleet.start(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tearCommit cuts the connection on which the next transaction of Kafka is ended, before the broker is asked
+// or before its answer has come, and may kill the broker right then.
+func tearCommit(when int32, kill bool) func(context.Context, *life, *rand.Rand) error {
+	return func(ctx context.Context, l *life, _ *rand.Rand) error {
+		torn := l.links.broker.tear(when)
+		waiting, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		select {
+		case <-torn:
+		case <-waiting.Done():
+			l.links.broker.tear(0)
+			return errNotNow // nobody commits: another fault before may have seen to it
+		}
+		if !kill {
+			return nil
+		}
+		return stopKafka(0)(ctx, l, nil)
+	}
+}
+
+// fillKafka fills the broker's disk, which ends it, and starts it again when there is room.
+func fillKafka(ctx context.Context, l *life, r *rand.Rand) error {
+	name := filepath.Join(l.s.kafkaDisk, "filler")
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	block := make([]byte, 1<<20)
+	for err == nil {
+		_, err = file.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return errors.Join(err, file.Close(), os.Remove(name))
+	}
+	l.pause(ctx, time.Duration(5000+r.IntN(5000))*time.Millisecond)
+	if err := errors.Join(file.Close(), os.Remove(name)); err != nil {
+		return err
+	}
+	_ = shell(ctx, l.s.kafkaKill) // it may have ended by itself
+	return shell(context.WithoutCancel(ctx), l.s.kafkaStart)
+}
+
+// promote ends the primary and has the standby take its place, which gets a standby of its own.
+func promote(ctx context.Context, l *life, r *rand.Rand) error {
+	if l.standby == nil || !l.ready(ctx) {
+		return errNotNow
+	}
+	ctx = context.WithoutCancel(ctx)
+	old := l.postgres
+	if err := old.Control(ctx, "-m", "immediate", "stop"); err != nil {
+		return err
+	}
+	l.pause(ctx, time.Duration(r.IntN(2000))*time.Millisecond)
+	if err := l.standby.Control(ctx, "promote"); err != nil {
+		return err
+	}
+	l.postgres, l.standby = l.standby, nil
+	l.mu.Lock()
+	l.database = l.postgres.URL()
+	l.mu.Unlock()
+	address, err := url.Parse(l.postgres.URL())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.links.move("postgres", address.Host), old.Stop()); err != nil {
+		return err
+	}
+	l.standby, err = l.postgres.Standby(ctx, local.Options{})
+	return err
+}
+
+// ready waits a while until the standby has the slot for good.
+func (l *life) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		conn, err := pgconn.Connect(ctx, l.standby.URL())
+		if err == nil {
+			rows, err := conn.Exec(ctx, `SELECT FROM pg_replication_slots WHERE slot_name = 'drill' AND synced
+				AND NOT temporary AND invalidation_reason IS NULL`).ReadAll()
+			closeSession(conn)
+			if err == nil && len(rows[0].Rows) == 1 {
+				return true
+			}
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+	return false
 }
 
 func withPrefix(all []fault, prefix string) []fault {

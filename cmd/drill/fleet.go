@@ -144,6 +144,28 @@ func (f *fleet) check() []string {
 	return died
 }
 
+// says waits until an instance has logged a text once more than now.
+func (f *fleet) says(ctx context.Context, text string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	count := func() (n int) {
+		for _, m := range f.members {
+			log, err := os.ReadFile(m.log)
+			if err == nil { // it is not there before the first start
+				n += strings.Count(string(log), text)
+			}
+		}
+		return n
+	}
+	for before := count(); count() == before; {
+		if ctx.Err() != nil {
+			return errNotNow
+		}
+		pause(ctx, 5*time.Millisecond)
+	}
+	return nil
+}
+
 // peakOf reads the greatest resident memory of a process in KiB, 0 when it cannot be read.
 func peakOf(pid int) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

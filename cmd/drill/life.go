@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +26,6 @@ const (
 	transactionTimeout = 5 * time.Second
 	// peakLimit is what an instance's resident memory may come to, in MiB.
 	peakLimit = 256
-	// patience is how long a pipeline may need to catch up when all is well again.
-	patience = 5 * time.Minute
 	// prior is how many rows each table has before the snapshot.
 	prior = 40
 )
@@ -40,7 +39,7 @@ type life struct {
 	faults  []fault
 
 	postgres *local.Server
-	database string // where the writers connect to
+	standby  *local.Server // nil where the server has none
 	kafka    string
 	links    *links
 	fleet    *fleet
@@ -48,6 +47,16 @@ type life struct {
 	truth    *truth
 	late     atomic.Pointer[error]
 	closers  []func()
+
+	mu       sync.Mutex // guards database
+	database string     // where the writers connect to
+}
+
+// address is the database past all proxies; it is another one after a promotion.
+func (l *life) address() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.database
 }
 
 // begin starts the servers, fills the tables and writes the configuration; the pipeline starts with the
@@ -71,21 +80,21 @@ func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 		address, stop := local.StartRegistry()
 		l.closers, registry = append(l.closers, stop), address
 	}
-	if l.kafka == "" {
+	switch {
+	case s.kafkaStart != "": // an earlier drill may have left it dead
+		if err := shell(ctx, s.kafkaStart); err != nil {
+			return l, err
+		}
+	case l.kafka == "":
 		address, stop, err := local.StartKafka()
 		if err != nil {
 			return l, err
 		}
 		l.closers, l.kafka = append(l.closers, stop), address
 	}
-	l.postgres, err = local.Start(ctx, local.Options{Bin: s.postgresBin, Parameters: map[string]string{
-		"wal_sender_timeout": strconv.Itoa(int(senderTimeout.Milliseconds())), "max_connections": "60",
-	}})
-	if err != nil {
+	if err := l.startPostgres(ctx, random(s, round, writerCount+2).IntN(2) == 0); err != nil {
 		return l, err
 	}
-	l.closers = append(l.closers, func() { _ = l.postgres.Stop() }) // its data go with it
-	l.database = l.postgres.URL()
 	if l.links, err = openLinks(l.postgres.URL(), l.kafka, registry); err != nil {
 		return l, err
 	}
@@ -102,9 +111,56 @@ func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 	return l, err
 }
 
+// startPostgres starts the server, and where it can have one a standby to be promoted.
+func (l *life) startPostgres(ctx context.Context, twins bool) (err error) {
+	parameters := map[string]string{
+		"wal_sender_timeout": strconv.Itoa(int(senderTimeout.Milliseconds())), "max_connections": "60",
+	}
+	if twins, err = l.failsOver(ctx, twins); err != nil {
+		return err
+	}
+	if twins {
+		// So nothing is published that a promotion could lose.
+		parameters["synchronized_standby_slots"] = local.StandbySlot
+	}
+	l.postgres, err = local.Start(ctx, local.Options{Bin: l.s.postgresBin, Parameters: parameters})
+	if err != nil {
+		return err
+	}
+	l.closers = append(l.closers, func() { _ = l.postgres.Stop() }) // its data go with it
+	l.database = l.postgres.URL()
+	if !twins {
+		return nil
+	}
+	l.closers = append(l.closers, func() {
+		if l.standby != nil {
+			_ = l.standby.Stop()
+		}
+	})
+	l.standby, err = l.postgres.Standby(ctx, local.Options{})
+	l.faults = append(l.faults, withPrefix([]fault{{"promote", 5, promote}}, l.s.only)...)
+	return err
+}
+
+// failsOver says whether the server knows slots that a standby has too, if that is wanted.
+func (l *life) failsOver(ctx context.Context, wanted bool) (bool, error) {
+	if !wanted || l.s.postgresBin == "" {
+		return wanted, nil
+	}
+	program := filepath.Join(l.s.postgresBin, "postgres")
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if err != nil {
+		return false, fmt.Errorf("ask %s for its version: %w", program, err)
+	}
+	words := strings.Fields(string(out))
+	major, _, _ := strings.Cut(words[len(words)-1], ".")
+	number, err := strconv.Atoi(major)
+	return number >= 17, err
+}
+
 // fill makes the tables, and the topics that need one partition.
 func (l *life) fill(ctx context.Context) error {
-	conn, err := pgconn.Connect(ctx, l.database)
+	conn, err := pgconn.Connect(ctx, l.address())
 	if err != nil {
 		return err
 	}
@@ -147,6 +203,7 @@ func (l *life) config(registry string) string {
   create_publication: "true"
   publication: drill
   slot: drill
+  slot_failover: %t
 kafka:
   brokers: ["%s"]
   transaction_timeout: %s
@@ -159,7 +216,7 @@ delivery: %s
 skipped_operations: [none]
 snapshot: {mode: initial, workers: 2, resume_rows: 200}
 log: {format: text}
-`, l.links.at("postgres"), l.links.at("kafka"), transactionTimeout, l.prefix, l.prefix,
+`, l.links.at("postgres"), l.standby != nil, l.links.at("kafka"), transactionTimeout, l.prefix, l.prefix,
 		l.links.at("registry"), path, l.prefix, l.s.delivery)
 }
 
@@ -183,7 +240,7 @@ func (l *life) pause(ctx context.Context, d time.Duration) {
 
 // exec runs a statement past all proxies.
 func (l *life) exec(ctx context.Context, sql string) error {
-	conn, err := pgconn.Connect(ctx, l.database)
+	conn, err := pgconn.Connect(ctx, l.address())
 	if err != nil {
 		return err
 	}
@@ -193,7 +250,7 @@ func (l *life) exec(ctx context.Context, sql string) error {
 
 // confirmed says whether the slot has passed the last row that settle wrote.
 func (l *life) confirmed(ctx context.Context) bool {
-	conn, err := pgconn.Connect(ctx, l.database)
+	conn, err := pgconn.Connect(ctx, l.address())
 	if err != nil {
 		return false
 	}
@@ -206,8 +263,8 @@ func (l *life) confirmed(ctx context.Context) bool {
 
 // settle writes one last row and waits until it has come, the snapshot is complete and all is confirmed.
 func (l *life) settle(ctx context.Context, round int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience,
-		fmt.Errorf("the last row of round %d has not come after %s; the log ends:\n%s", round, patience,
+	ctx, cancel := context.WithTimeoutCause(ctx, l.s.patience,
+		fmt.Errorf("the last row of round %d has not come after %s; the log ends:\n%s", round, l.s.patience,
 			tail(l.fleet.members[0].log)))
 	defer cancel()
 	key := strconv.Itoa(-round)
@@ -229,12 +286,12 @@ func (l *life) settle(ctx context.Context, round int) error {
 			return fmt.Errorf("round %d: %s", round, died[0])
 		}
 	}
-	return l.log.drain(ctx)
+	return l.log.drain(ctx, l.s.patience)
 }
 
 // verify has the program audit itself: a second opinion, which must be the same.
 func (l *life) verify(ctx context.Context, args ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, l.s.patience)
 	defer cancel()
 	args = append([]string{"verify", "--config", l.fleet.members[0].config}, args...)
 	out, err := exec.CommandContext(ctx, l.s.binary, args...).CombinedOutput()

@@ -91,6 +91,13 @@ func (l *links) renew(name, listen, upstream string, toxins ...string) error {
 	return nil
 }
 
+// move has a link lead to another server, and ends its connections.
+func (l *links) move(name, upstream string) error {
+	healthy := l.proxies[name]
+	healthy.Stop()
+	return l.renew(name, healthy.Listen, upstream)
+}
+
 // at returns where a link is entered.
 func (l *links) at(name string) string { return l.gates[name].address() }
 
@@ -128,8 +135,9 @@ func (l *links) toxin(ctx context.Context, name, kind string, attributes map[str
 		return err
 	}
 	pause(ctx, d)
-	l.proxies[name].Stop()
-	return l.renew(name, healthy.Listen, healthy.Upstream)
+	now := l.proxies[name] // a server may have been promoted meanwhile
+	now.Stop()
+	return l.renew(name, now.Listen, now.Upstream)
 }
 
 // moody is a registry in front of the registry: it can answer 500, or late.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // settings are the command line.
@@ -20,6 +21,8 @@ type settings struct {
 	out, state            string
 	scale                 float64 // of every duration of a fault
 	bulk                  int     // rows of the largest transaction
+	kafkaDisk             string  // directory on the broker's file system, to be filled
+	patience              time.Duration
 	only                  string
 }
 
@@ -34,6 +37,8 @@ func main() {
 	flag.StringVar(&s.registry, "registry", "", "URL of a real registry; empty is one in this process")
 	flag.StringVar(&s.kafkaKill, "kafka-kill", "", "shell command that kills the broker")
 	flag.StringVar(&s.kafkaStart, "kafka-start", "", "shell command that starts it again and waits")
+	flag.StringVar(&s.kafkaDisk, "kafka-disk", "", "directory on the broker's own small disk, to be filled")
+	flag.DurationVar(&s.patience, "patience", 5*time.Minute, "how long a pipeline may take to catch up")
 	flag.StringVar(&s.out, "out", "drill.jsonl", "where a JSON line for each round is appended")
 	flag.StringVar(&s.state, "state", "", "directory for logs; empty is a temporary one, kept after a failure")
 	flag.Float64Var(&s.scale, "scale", 1, "factor on the length of every outage")

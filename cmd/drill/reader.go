@@ -112,7 +112,7 @@ func (r *reader) poll(ctx context.Context, d time.Duration) error {
 }
 
 // drain reads what is committed by now.
-func (r *reader) drain(ctx context.Context) error {
+func (r *reader) drain(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {

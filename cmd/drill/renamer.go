@@ -23,6 +23,34 @@ type renamer struct {
 	host  string
 	port  int32
 	conns map[net.Conn]bool
+	when  int32 // at which end of a transaction the connection is cut, 0 for none
+	torn  chan struct{}
+}
+
+// Where the next end of a transaction is cut off.
+const (
+	tearAsked    int32 = 1 // the broker is not asked
+	tearAnswered int32 = 2 // the broker is asked, and its answer is lost
+)
+
+// tear has the next request that ends a transaction fail; the channel is closed when it has.
+func (r *renamer) tear(when int32) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.when, r.torn = when, make(chan struct{})
+	return r.torn
+}
+
+// tears says whether a request or an answer that ends a transaction is to be lost.
+func (r *renamer) tears(when int32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.when != when {
+		return false
+	}
+	r.when = 0
+	close(r.torn)
+	return true
 }
 
 func openRenamer(broker string) (*renamer, error) {
@@ -129,7 +157,11 @@ func (p *passage) requests() {
 		}
 		if len(message) >= 12 {
 			asked := request{int16(binary.BigEndian.Uint16(message[4:])), int16(binary.BigEndian.Uint16(message[6:]))}
-			if tellsAddress(asked.key) {
+			ends := kmsg.Key(asked.key) == kmsg.EndTxn
+			if ends && p.r.tears(tearAsked) {
+				return
+			}
+			if ends || tellsAddress(asked.key) {
 				p.mu.Lock()
 				p.asked[int32(binary.BigEndian.Uint32(message[8:]))] = asked
 				p.mu.Unlock()
@@ -161,7 +193,11 @@ func (p *passage) responses() {
 			asked, found := p.asked[id]
 			delete(p.asked, id)
 			p.mu.Unlock()
-			if found {
+			if found && kmsg.Key(asked.key) == kmsg.EndTxn {
+				if p.r.tears(tearAnswered) {
+					return
+				}
+			} else if found {
 				if message, err = p.renamed(asked, message); err != nil {
 					panic("drill: " + err.Error())
 				}

@@ -120,11 +120,11 @@ func insertRange(table, from, to, n int) string {
 
 // writer is one session of the workload. What it does follows from its random numbers alone.
 type writer struct {
-	url   string
-	r     *rand.Rand
-	bulk  int
-	conn  *pgconn.PgConn
-	count *atomic.Int64 // transactions that ended well
+	address func() string
+	r       *rand.Rand
+	bulk    int
+	conn    *pgconn.PgConn
+	count   *atomic.Int64 // transactions that ended well
 }
 
 // run writes until ctx ends. Sessions break when the server is restarted; whether such a transaction
@@ -137,7 +137,7 @@ func (w *writer) run(ctx context.Context) {
 	}()
 	for ctx.Err() == nil {
 		if w.conn == nil || w.conn.IsClosed() {
-			conn, err := pgconn.Connect(ctx, w.url)
+			conn, err := pgconn.Connect(ctx, w.address())
 			if err != nil {
 				pause(ctx, 100*time.Millisecond)
 				continue
