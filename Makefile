@@ -5,10 +5,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # The race detector needs cgo, and cgo a C compiler.
 RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 LINT    := bin/golangci-lint-v2.15.0
-LAB     := TRIBUTARY_TEST_POSTGRES TRIBUTARY_TEST_KAFKA TRIBUTARY_TEST_REGISTRY TRIBUTARY_TEST_CONNECT
+LAB     := $(addprefix TRIBUTARY_TEST_,POSTGRES KAFKA REGISTRY CONNECT S3)
 export CGO_ENABLED := $(if $(RACE),1,0)
 
-.PHONY: help build test test-real lint demo drill bench fuzz clean
+.PHONY: help build test test-real lint demo lake drill bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,7 +20,7 @@ build: ## write bin/tributary
 test: ## all tests that need nothing but Go (Postgres comes from Maven Central, once)
 	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 20m -skip '^TestReal' ./...
 
-test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY and _CONNECT
+test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY, _CONNECT, _S3
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
 	$(GO) test -timeout 40m -count=1 -p 1 -tags browser -run '^TestReal' ./...
 	[ -z "$$TRIBUTARY_TEST_POSTGRES" ] || $(GO) test -timeout 20m -count=1 -p 1 ./decoder ./snapshot
@@ -38,6 +38,9 @@ $(LINT): # built once, by its exact version; the name of the file says which
 
 demo: build ## see it work; KEEP=1 leaves it running, SOURCE=postgres://... uses your own server
 	@$(GO) run ./cmd/demo bin/tributary
+
+lake: build ## the demo's statements on real parts, as far as S3 and SQL; needs Java 21, Maven and npm
+	@$(GO) run ./cmd/lake bin/tributary deploy
 
 drill: build ## faults drawn by SEED for ROUNDS rounds, DELIVERY=at-least-once too; FLAGS: go run ./cmd/drill -help
 	$(GO) run ./cmd/drill -seed $(or $(SEED),1) -rounds $(or $(ROUNDS),10) \

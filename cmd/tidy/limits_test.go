@@ -11,7 +11,7 @@ var (
 	functionLines = limit{70, "a function is read on one screen, its comment aside"}
 	fileLines     = limit{500, "a file is one noun; what needs more is two"}
 	lineColumns   = limit{110, "two files stand side by side; a tab counts as one"}
-	makefileLines = limit{60, "the Makefile is the table of contents of what can be done, not a program"}
+	makefileLines = limit{64, "the Makefile is the table of contents of what can be done, not a program"}
 	readmeLines   = limit{250, "who wants more reads the package documentation"}
 )
 
@@ -117,6 +117,15 @@ var imports = map[string]map[string]string{
 		"github.com/jackc/pgx/v5/":  "filling and reading the tables",
 		"github.com/twmb/franz-go/": "a consumer of its own",
 		"golang.org/x/term":         "is this a terminal",
+	},
+	"cmd/lake": {
+		module + "deploy/local":         "Postgres, and children that are watched",
+		module + "deploy/local/":        "the tables and statements",
+		"github.com/jackc/pgx/v5":       "Iceberg's catalog, the tables",
+		"github.com/jackc/pgx/v5/":      "Iceberg's catalog, the tables",
+		"github.com/twmb/avro":          "Iceberg's manifests, and objects in Avro",
+		"github.com/twmb/avro/":         "Iceberg's manifests, and objects in Avro",
+		"github.com/twmb/franz-go/pkg/": "topics and groups",
 	},
 	"cmd/drill": {
 		module + "deploy/local":           "Postgres, and what is not real",

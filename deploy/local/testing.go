@@ -20,6 +20,7 @@ const (
 	envKafka    = "TRIBUTARY_TEST_KAFKA"    // bootstrap address
 	envRegistry = "TRIBUTARY_TEST_REGISTRY" // URL
 	envConnect  = "TRIBUTARY_TEST_CONNECT"  // URL of a Kafka Connect worker with Debezium
+	envS3       = "TRIBUTARY_TEST_S3"       // URL of an S3 server with the key test and the secret testtest
 	envRequired = "TRIBUTARY_TEST_REQUIRED" // not empty: a test without its server fails
 )
 
@@ -97,6 +98,12 @@ func RealRegistry(t testing.TB) string {
 func RealConnect(t testing.TB) string {
 	t.Helper()
 	return real(t, envConnect)
+}
+
+// RealS3 returns the URL in TRIBUTARY_TEST_S3: a server that the sinks of RealConnect's worker write to.
+func RealS3(t testing.TB) string {
+	t.Helper()
+	return real(t, envS3)
 }
 
 // real returns the value of a variable, or ends the test.

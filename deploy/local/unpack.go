@@ -16,9 +16,9 @@ import (
 // version is the Postgres that tests and the demo run against. Another one means another download.
 const version = embedded.V18
 
-// cacheDir is where downloads and unpacked programs stay. Root's own cache directory is closed to the user
-// that the server runs as.
-func cacheDir() (string, error) {
+// Cache returns where downloads and unpacked programs stay. Root's own cache directory is closed to the user
+// that a server runs as.
+func Cache() (string, error) {
 	if dir := os.Getenv("TRIBUTARY_TEST_CACHE"); dir != "" {
 		return filepath.Abs(dir)
 	}
@@ -32,7 +32,7 @@ func cacheDir() (string, error) {
 // binaries returns the directory of the unpacked server, after fetching and unpacking it where it is not
 // there yet. Test packages run as processes beside each other: the lock lets one of them do it.
 func binaries() (string, error) {
-	cache, err := cacheDir()
+	cache, err := Cache()
 	if err != nil {
 		return "", fmt.Errorf("find the cache directory: %w", err)
 	}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
+)
+
+// recipes are all of deploy/connect.
+var recipes = []recipe{
+	{"confluent-s3-parquet", parquet},
+	{"confluent-s3-avro", avroFile},
+	{"confluent-s3-json", jsonFile},
+	{"aiven-s3-parquet", parquet},
+	{"aiven-s3-jsonl", jsonWrap},
+	{"iceberg-log", iceberg},
+	{"iceberg-cdc", icebergRow},
+}
+
+// TestRealLake has every recipe of deploy/connect take the same changes to S3 at the same time: a snapshot,
+// the nine statements, a changed key and an added column. Then it asks each lake what deploy/athena asks.
+func TestRealLake(t *testing.T) {
+	servers := local.RealPostgres(t)
+	server := servers[len(servers)-1]
+	at := atServers(t, server)
+	binary := filepath.Join(t.TempDir(), "tributary")
+	if out, err := exec.Command("go", "build", "-o", binary, "../tributary").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	var out strings.Builder
+	cache, err := local.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLake(t.Context(), &out, binary, "../../deploy", cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.close(context.Background(), nil); err != nil {
+			t.Errorf("cleaning up: %v", err)
+		}
+	})
+	l.at = at
+	if err := l.begin(t.Context(), "lake_"+strings.ToLower(rand.Text()[:8])); err != nil {
+		t.Fatal(err)
+	}
+	l.defers(func(ctx context.Context) error { return forget(ctx, l) })
+	for _, r := range recipes {
+		if err := l.sink(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.statements(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change(t, l)
+	for _, r := range recipes {
+		begin := time.Now()
+		t.Run(r.name, func(t *testing.T) { holds(t, l, r) })
+		t.Logf("%s: %s", r.name, time.Since(begin).Round(time.Millisecond))
+	}
+}
+
+// forget stops the pipeline, and removes the topics and subjects, which shared servers would keep.
+func forget(ctx context.Context, l *lake) error {
+	if l.pipeline != nil {
+		if err := l.pipeline.Stop(30 * time.Second); err != nil {
+			return err
+		}
+		l.pipeline = nil
+	}
+	found, err := l.admin.ListTopics(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, topic := range found.Names() {
+		if !strings.HasPrefix(topic, l.prefix+".") {
+			continue
+		}
+		if _, err := l.admin.DeleteTopic(ctx, topic); err != nil {
+			errs = append(errs, err)
+		}
+		for _, subject := range []string{"-key", "-value", "-key?permanent=true", "-value?permanent=true"} {
+			address := l.at.registry + "/subjects/" + topic + subject
+			request, err := http.NewRequestWithContext(ctx, http.MethodDelete, address, nil)
+			if err != nil {
+				return err
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			errs = append(errs, response.Body.Close()) // some have none
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// atServers are the named servers, with databases of the test's own.
+func atServers(t *testing.T, server string) servers {
+	return servers{
+		postgres: local.Database(t, server), catalog: local.Database(t, server), brokers: local.RealKafka(t),
+		registry: local.RealRegistry(t), connect: local.RealConnect(t), s3: local.RealS3(t),
+	}
+}
+
+// change changes a key and adds a column, and what deploy/athena has to be told of the column, as its README
+// says.
+func change(t *testing.T, l *lake) {
+	t.Helper()
+	for _, sql := range []string{
+		"INSERT INTO city (city, country_id) VALUES ('Jabari', 110)",
+		"UPDATE city SET city_id = 1602 WHERE city_id = 602",
+		"ALTER TABLE city ADD COLUMN population integer",
+		"UPDATE city SET population = 7 WHERE city_id = 600",
+		"INSERT INTO city (city, country_id, population) VALUES ('Mbuji', 110, 8)",
+	} {
+		if err := l.exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.edits = strings.NewReplacer(
+		"city:string,country_id:int,", "city:string,country_id:int,population:int,",
+		"after.city AS city,", "after.city AS city, after.population AS population,",
+		"SELECT city_id, city, country_id,", "SELECT city_id, city, country_id, population,")
+	var err error
+	if l.columns, err = l.externals(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holds asks one lake.
+func holds(t *testing.T, l *lake, r recipe) {
+	a, err := l.settled(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, difference := range a.differing {
+		if i < 10 {
+			t.Error(difference)
+		}
+	}
+	t.Logf("rows %d, differing %d; %s", a.rows, len(a.differing), a.refined)
+	if r.layout == icebergRow {
+		return
+	}
+	if err := l.beside(a.eleven); err != nil {
+		t.Error(err)
+	}
+	want := []string{"100", "101", "102", "103", "105"}
+	for i, row := range a.five {
+		if id, _, _ := strings.Cut(row, " "); len(a.five) != len(want) || id != want[i] {
+			t.Errorf("present rows of 100 to 105: %q, want %q", a.five, want)
+		}
+	}
+	if !strings.HasPrefix(a.refined, "100 rows in ") {
+		t.Errorf("the refined table has %s, want 100 rows", a.refined)
+	}
+}
