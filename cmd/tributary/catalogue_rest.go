@@ -203,6 +203,11 @@ var positionEntries = []entry{
 		"tributary run -c FILE",
 	},
 	{
+		"E410", "The slot was given up before it filled the source's disk.",
+		"source.wal_limit was reached, and source.wal_limit_action is drop.",
+		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
+	},
+	{
 		"E501", "The connector's offset is beyond the server.",
 		"It is of another server, or of before a restore.",
 		"tributary check --only debezium --from-debezium connector.json   # shows both",

@@ -84,6 +84,10 @@ type SourceConfig struct {
 	ReplicaIdentity []IdentityRule `yaml:"replica_identity"`
 	// The largest message taken from the server: a row larger than this stops the pipeline.
 	MaxRowBytes Bytes `yaml:"max_row_bytes"`
+	// How much WAL the slot may keep on the source's disk; 0 is no limit beside the server's own.
+	WALLimit Bytes `yaml:"wal_limit"`
+	// What to do when that is a minute away: warn, or drop the slot, stop, and name the gap and its repair.
+	WALLimitAction string `yaml:"wal_limit_action" in:"warn,drop"`
 	// How often the slot's xmin is read for source.xmin; 0 leaves it null.
 	XminInterval time.Duration `yaml:"xmin_interval"`
 }
@@ -352,7 +356,7 @@ type LogConfig struct {
 // topic.prefix and are filled in by load.
 func defaultConfig() Config {
 	return Config{
-		Source: SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20},
+		Source: SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20, WALLimitAction: "warn"},
 		Snapshot: SnapshotConfig{
 			Mode: "initial", WithoutPosition: "snapshot", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,
 			Pause: time.Second,

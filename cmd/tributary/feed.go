@@ -103,7 +103,9 @@ func (p *pipeline) watch(ctx context.Context) error {
 			conn, _ = p.ordinary(ctx)
 		}
 		if conn != nil {
-			p.look(ctx, conn)
+			if err := p.look(ctx, conn); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ticker.C:
@@ -113,22 +115,24 @@ func (p *pipeline) watch(ctx context.Context) error {
 	}
 }
 
-// look takes one look at the slot, and warns once when its limit comes near.
-func (p *pipeline) look(ctx context.Context, conn *pgconn.PgConn) {
+// look takes one look at the slot, and warns once when its limit comes near. The one error gives the slot up.
+func (p *pipeline) look(ctx context.Context, conn *pgconn.PgConn) error {
 	slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot)
 	if err != nil {
-		return
+		return nil // told by whoever needs the answer
 	}
 	var holder decoder.Holder
 	if slot != nil && slot.RetainedBytes >= ownBacklog {
 		// Without an answer nobody is named, which the forecast does not need.
 		holder, _ = decoder.FindHolder(ctx, conn, slot)
 	}
-	told := p.now.observe(slot, p.xmin(slot), 0, holder).sentence()
-	if told != "" && !p.warned {
-		p.Log.Warn("the slot's limit comes near", "forecast", told)
+	told := p.now.observe(slot, p.xmin(slot), int64(p.Config.Source.WALLimit), holder)
+	text := told.sentence()
+	if text != "" && !p.warned {
+		p.Log.Warn("the slot's limit comes near", "forecast", text)
 	}
-	p.warned = told != ""
+	p.warned = text != ""
+	return p.overLimit(slot, told)
 }
 
 // beat runs heartbeat.query in the source with each heartbeat. It is there to write into a database in

@@ -54,6 +54,7 @@ func withRepair(c Config, err error) error {
 // isGap says that changes are lost to the stream, as only a new snapshot mends.
 func isGap(err error) bool {
 	var gone *slotGoneError
+	var over *walLimitError
 	var missing *decoder.SlotMissingError
 	var lost *decoder.SlotLostError
 	var publication *decoder.PublicationError
@@ -61,7 +62,7 @@ func isGap(err error) bool {
 	var identity *publisher.IdentityError
 	var timeline *publisher.TimelineError
 	var split *publisher.SplitError
-	return errors.As(err, &gone) || errors.As(err, &missing) || errors.As(err, &lost) ||
+	return errors.As(err, &gone) || errors.As(err, &over) || errors.As(err, &missing) || errors.As(err, &lost) ||
 		errors.As(err, &publication) || errors.As(err, &gap) || errors.As(err, &identity) ||
 		errors.As(err, &timeline) || errors.As(err, &split)
 }

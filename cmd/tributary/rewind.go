@@ -261,16 +261,9 @@ func (r *rewinder) replace(ctx context.Context) error {
 
 // dropFree drops a slot as soon as the session that held it is gone.
 func dropFree(ctx context.Context, w *past, slot string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		err := decoder.DropSlot(ctx, w.conn, slot)
-		var busy *decoder.SlotBusyError
-		if !errors.As(err, &busy) || time.Now().After(deadline) {
-			return err
-		}
-		if err := wait(ctx, standbyInterval/5); err != nil {
-			return err
-		}
-	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return dropSoon(ctx, w.conn, slot)
 }
 
 // move stores the new position, and gives the slot back what a copy lacks.

@@ -70,7 +70,17 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	err = p.steps(ctx)
+	p.close()
+	var over *walLimitError
+	if errors.As(err, &over) {
+		return p.giveUp(over)
+	}
+	return err
+}
+
+// steps are what run does, one after the other.
+func (p *pipeline) steps(ctx context.Context) error {
 	before, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.stopped, cancel)()
@@ -194,6 +204,10 @@ func (p *pipeline) hold(ctx context.Context) error {
 	}
 	if slot == nil {
 		return p.create(ctx)
+	}
+	// Also while Kafka is away, and nothing streams, the limit holds.
+	if err := p.overLimit(slot, nil); err != nil {
+		return err
 	}
 	if err := slot.Usable(p.system.Database); err != nil {
 		return needsPerson{err}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
+)
+
+// TestWALLimit: a transaction that nobody ends keeps the slot from moving. At its limit the slot is given up,
+// with the cause and the gap, and the repair that is named closes it. The default only warns.
+func TestWALLimit(t *testing.T) {
+	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	holder := dial(t, b.source)
+	l := b.run(t, "--source-wal-limit", "100MiB", "--source-wal-limit-action", "drop", "--replay-keep", "16MiB")
+	l.settled(t)
+	b.exec("CREATE TABLE public.filler (v text)")
+	holder.exec("BEGIN; INSERT INTO public.filler VALUES ('open')")
+	fill := func() {
+		b.exec("INSERT INTO public.filler SELECT repeat('x', 1000) FROM generate_series(1, 60000)")
+	}
+	fill()
+	select {
+	case <-l.ended:
+		t.Fatalf("ended below the limit:\n%s", l.log.tail())
+	default:
+	}
+	fill()
+	if code := l.wait(t); code != exitPerson {
+		t.Fatalf("exit code %d:\n%s", code, l.log.tail())
+	}
+	for _, want := range []string{
+		"source.wal_limit is 100MiB: it is given up", "what committed after ", "E410",
+		"a transaction keeps it from moving: pid ",
+	} {
+		if !strings.Contains(l.log.String(), want) {
+			t.Errorf("%q is not told:\n%s", want, l.log.tail())
+		}
+	}
+	left := "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '" + b.prefix + "%'"
+	if n := b.value(left); n != "0" {
+		t.Errorf("%s slots are left", n)
+	}
+	holder.exec("ROLLBACK")
+	b.whileGone()
+	b.repaired(l.log.String())
+}
