@@ -3,94 +3,124 @@ package decoder
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-const (
-	shutdownVariable = "TRIBUTARY_TEST_POSTGRES_SHUTDOWN"
-	restartVariable  = "TRIBUTARY_TEST_POSTGRES_RESTART"
-)
-
-// onMortalServer runs f with a server that may be shut down, and a function that does it the way pg_ctl
-// stop -m fast does and returns how long it took. Afterwards the server runs again.
-func onMortalServer(t *testing.T, f func(t *testing.T, db *database, stop func() time.Duration)) {
+// onMortalServers runs f with servers of its own, which may be stopped, of those versions that the
+// environment names a server of.
+func onMortalServers(t *testing.T, majors []int, f func(t *testing.T, m *mortal)) {
 	t.Helper()
-	url, restart := os.Getenv(shutdownVariable), os.Getenv(restartVariable)
-	if url == "" || restart == "" {
-		t.Skipf("%s (URL of a server that may be shut down) and %s (command that starts it again) are not set",
-			shutdownVariable, restartVariable)
-	}
-	admin := dial(t, ConnectOptions{URL: url})
-	db := newDatabase(t, url, admin, ServerVersion(admin))
-	t.Cleanup(func() {
-		if text, err := exec.Command("sh", "-c", restart).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", restart, err, text)
+	for _, u := range local.RealPostgres(t) {
+		admin := dial(t, ConnectOptions{URL: u})
+		version := ServerVersion(admin)
+		if !slices.Contains(majors, version/10000) {
+			continue
 		}
-		waitFor(t, "the server to start", func() bool {
-			var err error
-			db.admin, err = Connect(context.Background(), ConnectOptions{URL: url})
-			return err == nil
+		t.Run(fmt.Sprintf("Postgres%d", version/10000), func(t *testing.T) {
+			bin := query(t, admin, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")[0][0]
+			server, err := local.Start(t.Context(), local.Options{Bin: bin})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := server.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			f(t, &mortal{server: server, version: version})
 		})
-	})
-	f(t, db, func() time.Duration {
-		began := time.Now()
-		// A server's own shell knows its pid; the connection ends with the server.
-		_, _ = simpleQuery(context.Background(), admin,
-			"COPY (SELECT) TO PROGRAM 'kill -INT $(head -1 postmaster.pid)'")
-		waitFor(t, "the server to stop", func() bool {
-			conn, err := Connect(context.Background(), ConnectOptions{URL: url})
-			closeQuietly(conn)
-			var lost *ConnectionLostError
-			return errors.As(err, &lost)
-		})
-		return time.Since(began)
-	})
+	}
 }
 
+// mortal is a server that may be stopped.
+type mortal struct {
+	server  *local.Server
+	version int
+	db      *database
+}
+
+// database makes a database for one test.
+func (m *mortal) database(t *testing.T) *database {
+	t.Helper()
+	m.db = newDatabase(t, m.server.URL(), m.connect(t, ConnectOptions{URL: m.server.URL()}), m.version)
+	return m.db
+}
+
+func (m *mortal) connect(t *testing.T, o ConnectOptions) *pgconn.PgConn {
+	t.Helper()
+	conn, err := Connect(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// stop stops the server in the way of pg_ctl stop -m fast and returns how long it took beyond what the
+// machine's load explains. Afterwards the server runs again.
+func (m *mortal) stop(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	query(t, m.db.admin, "CHECKPOINT")
+	pace := time.Since(began)
+	began = time.Now()
+	if err := m.server.Control(t.Context(), "-m", "fast", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("the server stopped after %s, a checkpoint takes %s", took, pace)
+	if err := m.server.Control(t.Context(), "start"); err != nil {
+		t.Fatal(err)
+	}
+	m.db.admin = m.connect(t, ConnectOptions{URL: m.server.URL()})
+	m.db.conn = m.connect(t, m.db.connect)
+	return took - 10*pace
+}
+
+// The server waits for its clients to have what it has sent: those that are idle, that have seen only what
+// is not published, and that can confirm nothing at all.
 func TestShutdownOfTheServer(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		refuse bool // the publisher confirms nothing
-		limit  time.Duration
-	}{
-		{"everything is confirmed", false, 2 * time.Second},
-		{"nothing is confirmed", true, stormPatience + 2*time.Second},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			onMortalServer(t, func(t *testing.T, db *database, stop func() time.Duration) {
+	onMortalServers(t, []int{15, 18}, func(t *testing.T, m *mortal) {
+		for _, refuse := range []bool{false, true} {
+			name := map[bool]string{false: "everything is confirmed", true: "nothing is confirmed"}[refuse]
+			t.Run(name, func(t *testing.T) {
+				db := m.database(t)
 				created := db.prepare()
 				o := db.options()
 				o.Conn = created.Conn
 				r, _ := db.run(o)
 				db.exec("INSERT INTO public.t VALUES (1, 'v')")
 				waitFor(t, "a change", func() bool { return r.rows.Load() == 1 })
-				r.refuse.Store(test.refuse)
+				r.refuse.Store(refuse)
 				db.exec("INSERT INTO public.unpublished SELECT generate_series(1, 10000)")
-				took := stop()
+				took := m.stop(t)
 				if err := r.wait(time.Second); !errors.Is(err, ErrServerShutdown) {
 					t.Errorf("want a shutdown, got %v", err)
 				}
-				t.Logf("the server stopped after %s", took)
-				if took > test.limit {
+				if took > 2*time.Second {
 					t.Errorf("the server was kept from stopping for %s", took)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // While nothing is read the server's wish to stop cannot be heard, but must not be refused either.
 func TestShutdownOfTheServerWhileBlocked(t *testing.T) {
-	for _, hold := range []bool{false, true} {
-		name := map[bool]string{false: "channel", true: "hold"}[hold]
-		t.Run(name, func(t *testing.T) {
-			onMortalServer(t, func(t *testing.T, db *database, stop func() time.Duration) {
+	onMortalServers(t, []int{18}, func(t *testing.T, m *mortal) {
+		for _, hold := range []bool{false, true} {
+			name := map[bool]string{false: "channel", true: "hold"}[hold]
+			t.Run(name, func(t *testing.T) {
+				db := m.database(t)
 				db.exec("ALTER DATABASE " + db.name + " SET wal_sender_timeout = '3s'")
 				created := db.prepare()
-				db.exec("INSERT INTO public.t SELECT i, repeat('x', 100) FROM generate_series(1, 300000) i")
+				db.exec("INSERT INTO public.t SELECT i, repeat('x', 100) FROM generate_series(1, 100000) i")
 				o := db.options()
 				o.Conn = created.Conn
 				s := db.stream(o)
@@ -108,15 +138,14 @@ func TestShutdownOfTheServerWhileBlocked(t *testing.T) {
 				waitFor(t, "the stream to stand still", func() bool {
 					return s.Status().Holding || !s.Status().Blocked.IsZero()
 				})
-				took := stop()
+				took := m.stop(t)
 				if err := <-done; !errors.Is(err, ErrServerShutdown) {
 					t.Errorf("want a shutdown, got %v", err)
 				}
-				t.Logf("the server stopped after %s", took)
 				if took > 6*time.Second {
 					t.Errorf("the server was kept from stopping for %s", took)
 				}
 			})
-		})
-	}
+		}
+	})
 }

@@ -204,7 +204,8 @@ func TestDropBusySlot(t *testing.T) {
 
 // A lost slot is told as such on every version, by what the view says.
 func TestOpenLostSlot(t *testing.T) {
-	onMortalServer(t, func(t *testing.T, db *database, stop func() time.Duration) {
+	onMortalServers(t, []int{18}, func(t *testing.T, m *mortal) {
+		db := m.database(t)
 		closeQuietly(db.prepare().Conn)
 		db.exec("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
 		db.exec("SELECT pg_reload_conf()")
@@ -220,8 +221,6 @@ func TestOpenLostSlot(t *testing.T) {
 			t.Errorf("want a SlotLostError, got %v", err)
 		}
 		t.Log(err)
-		db.exec("ALTER SYSTEM RESET max_slot_wal_keep_size")
-		stop()
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 	// life it asks once in half its wal_sender_timeout, and not at all of a client that speaks by itself.
 	stormRate = 5
 	// stormPatience is how long what was read may still be finished once the server wants to shut down.
-	stormPatience = 3 * time.Second
+	stormPatience = time.Second
 )
 
 // appendStatus appends a standby status update, which confirms flush:
