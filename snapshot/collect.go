@@ -29,6 +29,8 @@ type collector struct {
 	// units before firstOpen are done, those before firstUnread need no worker, those from nextUnit on are
 	// not begun.
 	firstOpen, firstUnread, nextUnit int
+	// doneLeaves are the hashes of the partitions before firstOpen.
+	doneLeaves []byte
 	// final is the last batch of the table that ended last.
 	final *result
 

@@ -2,8 +2,10 @@ package snapshot
 
 import (
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -17,8 +19,11 @@ type progress struct {
 	Point decoder.LSN `json:"point"`
 	LSN   decoder.LSN `json:"lsn"`
 	// DoneBefore is the first unit that is not finished, DoneUnits how many stand before it.
-	DoneBefore *unitName      `json:"done_before,omitempty"`
-	DoneUnits  int            `json:"done_units"`
+	DoneBefore *unitName `json:"done_before,omitempty"`
+	DoneUnits  int       `json:"done_units"`
+	// DoneLeaves are 8 bytes for each partition that stands before DoneBefore, a hash of its name: partitions
+	// that are added while a snapshot is interrupted are told from those by it.
+	DoneLeaves []byte         `json:"done_leaves,omitempty"`
 	Active     []unitProgress `json:"active,omitempty"`
 	// Rows is how many rows were delivered by all runs.
 	Rows int64 `json:"rows"`
@@ -56,11 +61,14 @@ func (c *collector) progress() ([]byte, error) {
 		Point: c.o.Point, LSN: c.o.LSN, Rows: c.rowsBefore + c.rows, DoneUnits: len(c.units),
 		Done: true,
 	}
-	for c.firstOpen < len(c.units) && c.units[c.firstOpen].done {
-		c.firstOpen++
+	for ; c.firstOpen < len(c.units) && c.units[c.firstOpen].done; c.firstOpen++ {
+		if name := c.units[c.firstOpen].name; name.Leaf != "" {
+			c.doneLeaves = binary.BigEndian.AppendUint64(c.doneLeaves, name.hash())
+		}
 	}
 	if c.firstOpen < len(c.units) {
 		p.Done, p.DoneUnits, p.DoneBefore = false, c.firstOpen, &c.units[c.firstOpen].name
+		p.DoneLeaves = c.doneLeaves
 		// A unit without rows need not be known as done: reading it again adds nothing that is not so.
 		for _, u := range c.units[c.firstOpen:max(c.firstOpen, c.nextUnit)] {
 			if u.sent || u.keyed && !u.done {
@@ -95,8 +103,8 @@ func (u *unit) keyNames() []string {
 }
 
 // resume takes over the progress of a run before. Between the two runs tables may have been dropped, and
-// then fewer units than were done stand before the one to go on with. More mean a table whose rows nobody
-// has read: that is an error and not a shorter snapshot.
+// then fewer units than were done stand before the one to go on with. More mean rows that nobody has read: a
+// partition that was added is read now; a table among them is an error and not a shorter snapshot.
 func (c *collector) resume(stored []byte) error {
 	var p progress
 	if err := json.Unmarshal(stored, &p); err != nil {
@@ -113,12 +121,21 @@ func (c *collector) resume(stored []byte) error {
 			return err
 		}
 	}
-	if first > p.DoneUnits {
+	added := c.addedLeaves(first, p)
+	if first-len(added) > p.DoneUnits {
 		return fmt.Errorf("resume the snapshot: %d tables or partitions come before the one to go on with, but "+
 			"only %d were finished: a table was added; leave it out until the snapshot is done", first, p.DoneUnits)
 	}
 	for _, u := range c.units[:first] {
-		u.done, u.planned, u.table.begun = true, true, true
+		u.table.begun = true
+		if !added[u] {
+			// sent, so that it is remembered as done behind a partition that is not.
+			u.done, u.planned, u.sent = true, true, u.sent || len(added) > 0
+		}
+	}
+	if len(added) > 0 {
+		c.o.Logger.Info("partitions were added since the snapshot began: they are read too", "partitions",
+			len(added))
 	}
 	c.nextUnit = first
 	for _, active := range p.Active {
@@ -129,6 +146,31 @@ func (c *collector) resume(stored []byte) error {
 		}
 	}
 	return nil
+}
+
+// addedLeaves returns the partitions among the first units that no run before has read.
+func (c *collector) addedLeaves(first int, p progress) map[*unit]bool {
+	if p.Done || p.DoneLeaves == nil && first <= p.DoneUnits {
+		return nil
+	}
+	done := map[uint64]bool{}
+	for rest := p.DoneLeaves; len(rest) >= 8; rest = rest[8:] {
+		done[binary.BigEndian.Uint64(rest)] = true
+	}
+	added := map[*unit]bool{}
+	for _, u := range c.units[:first] {
+		if u.name.Leaf != "" && !done[u.name.hash()] {
+			added[u] = true
+		}
+	}
+	return added
+}
+
+// hash returns the name in 8 bytes.
+func (n unitName) hash() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%q %q %q %q", n.Schema, n.Table, n.LeafSchema, n.Leaf)
+	return h.Sum64()
 }
 
 // locate returns where in the order a unit stands, or would stand if it still existed.
