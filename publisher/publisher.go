@@ -48,7 +48,8 @@ type Publisher struct {
 	stored *Stored // as it was when the publisher was opened; nil for none
 	board  board
 
-	confirmed atomic.Uint64 // an LSN
+	confirmed atomic.Uint64          // an LSN
+	progress  atomic.Pointer[[]byte] // Stored.Snapshot, as it was stored last
 
 	admin *kgo.Client // for topics
 	// client produces; it belongs to the delivering goroutine while Run runs.
@@ -183,6 +184,14 @@ func (p *Publisher) Stored() (*Stored, bool) { return p.stored, p.stored != nil 
 // Postgres. It never goes back.
 func (p *Publisher) Confirmed() decoder.LSN { return decoder.LSN(p.confirmed.Load()) }
 
+// Progress returns the Batch.Progress that was stored last by this run, nil before the first.
+func (p *Publisher) Progress() []byte {
+	if stored := p.progress.Load(); stored != nil {
+		return *stored
+	}
+	return nil
+}
+
 // Last returns the position that was stored last. It must not be called while Run runs.
 func (p *Publisher) Last() Stored { return p.last }
 
@@ -309,6 +318,7 @@ func (p *Publisher) settle(next *Stored) {
 	if next.Resume > decoder.LSN(p.confirmed.Load()) {
 		p.confirmed.Store(uint64(next.Resume))
 	}
+	p.progress.Store(&next.Snapshot)
 	p.board.settled(next)
 	p.o.Metrics.settled(next)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -122,8 +123,8 @@ func (p *pipeline) controls() *control {
 	return &control{request: p.requestSnapshot, cancel: p.cancelSnapshots}
 }
 
-// requestSnapshot queues a snapshot of captured tables. It is stored with the next position: before that a
-// crash forgets it.
+// requestSnapshot queues a snapshot of captured tables and answers once it is stored with the position: from
+// then on no crash forgets it.
 func (p *pipeline) requestSnapshot(r snapshotRequest) (snapshotAnswer, error) {
 	now := time.Now().UTC()
 	j := job{
@@ -153,8 +154,53 @@ func (p *pipeline) requestSnapshot(r snapshotRequest) (snapshotAnswer, error) {
 	for _, t := range j.of(p.tables) {
 		a.Tables = append(a.Tables, t.String())
 	}
+	if err := p.awaitStored(j.ID); err != nil {
+		return snapshotAnswer{}, err
+	}
 	p.Log.Info("snapshot requested", "snapshot", j.ID, "tables", a.Tables, "part", r.Where != "")
 	return a, nil
+}
+
+// storePatience is how long a request waits to be stored; whoever asks waits a little longer.
+const storePatience = 8 * time.Second
+
+// awaitStored waits until a queued snapshot is stored. One that cannot be is taken back: the answer is then
+// that it was not accepted.
+func (p *pipeline) awaitStored(id string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(storePatience)
+	for {
+		stored, err := p.storedJob(id)
+		if stored || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-p.stopped.Done():
+		case <-deadline:
+		}
+		p.jobs.cancel(func(j job) bool { return j.ID == id })
+		return refusal{
+			http.StatusServiceUnavailable, "the request could not be stored, since Kafka does not answer or the " +
+				"pipeline stops: it was not accepted, ask again",
+		}
+	}
+}
+
+// storedJob says whether a snapshot is in what was stored last, or is done already.
+func (p *pipeline) storedJob(id string) (bool, error) {
+	is := func(j job) bool { return j.ID == id }
+	if list, _ := p.jobs.list(); !slices.ContainsFunc(list, is) {
+		return true, nil
+	}
+	text := p.pub.Load().Progress()
+	if text == nil {
+		return false, nil
+	}
+	state, err := parseSnapshotState(text)
+	return slices.ContainsFunc(state.Jobs, is), err
 }
 
 // cancelSnapshots ends the requested snapshot of an id, or all that were requested.
