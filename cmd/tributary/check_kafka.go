@@ -62,6 +62,7 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	}
 	checkProducer(ctx, c, client, f)
 	checkTopics(ctx, c, admin, topics, f)
+	checkPosition(ctx, c, f)
 }
 
 // checkKafkaTLS shakes hands by itself, since through the client a broker that speaks no TLS looks like a

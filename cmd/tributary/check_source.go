@@ -235,9 +235,7 @@ func checkSlot(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts
 
 func slotFix(c Config, slot *decoder.Slot) string {
 	if slot.Lost() {
-		return fmt.Sprintf("SELECT pg_drop_replication_slot('%s');   -- then run takes a new snapshot: what was "+
-			"changed since %s "+
-			"and deleted since is not in any stream", slot.Name, slot.Confirmed)
+		return repairCommand(c)
 	}
 	return "tributary check --source-slot " + textOr(identifier(c.Topic.Prefix), "tributary") +
 		"_2   # another name"

@@ -76,7 +76,10 @@ func TestSlotAdvanced(t *testing.T) {
 	}
 	var said string
 	for range 2 { // the second start says the same: nothing has been forgotten
-		said = b.fails(badCase{code: exitPerson, run: gap})
+		said = b.fails(badCase{
+			code: exitPerson, run: gap,
+			check: append(gap[:4:4], "fix tributary snapshot --repair -c "+b.file),
+		})
 		if now := b.confirmed(); now != advanced {
 			t.Errorf("the slot was moved from %s to %s", advanced, now)
 		}
@@ -110,10 +113,14 @@ func TestOtherServer(t *testing.T) {
 		other.exec(slot)
 		b.source = address
 		b.change(b.tables, "")
-		b.fails(badCase{code: exitPerson, run: []string{
+		says := []string{
 			"position of PREFIX/PREFIX", "in " + what, "the server has " + what,
 			"point source.url at the old server",
-		}})
+		}
+		b.fails(badCase{
+			code: exitPerson, run: says,
+			check: append(says[:4:4], "fix tributary snapshot --repair -c "+b.file),
+		})
 		b.source = right
 		b.change(b.tables, "")
 	}

@@ -34,6 +34,17 @@ func (e *slotGoneError) ErrorCode() string { return "E407" }
 // NeedsPerson is true: a slot does not come back.
 func (e *slotGoneError) NeedsPerson() bool { return true }
 
+// slotGone is the error of a position without a slot: the server has lost it, or is another.
+func slotGone(stored *publisher.Stored, system decoder.System) error {
+	if stored.Identity.SystemID != system.ID {
+		return &publisher.IdentityError{
+			Key: stored.Pipeline + "/" + stored.Slot, What: "system identifier",
+			Stored: stored.Identity.SystemID, Found: system.ID, Resume: stored.Resume,
+		}
+	}
+	return &slotGoneError{slot: stored.Slot, resume: stored.Resume}
+}
+
 // repairError is a gap with the command that closes it, which is shown as what helps.
 type repairError struct {
 	error
@@ -162,7 +173,7 @@ func (w *past) gap() error {
 	case w.main == nil && w.stored == nil:
 		return nil
 	case w.main == nil:
-		return &slotGoneError{slot: w.config.Source.Slot, resume: w.stored.Resume}
+		return slotGone(w.stored, w.system)
 	}
 	if err := w.main.Usable(w.system.Database); err != nil || w.stored == nil {
 		return err

@@ -299,13 +299,8 @@ func (p *pipeline) anew(stored *publisher.Stored) error {
 	case stored.Repair != nil:
 		p.Log.Info("the slot is made anew to repair the topics", "asked", stored.Repair.Asked)
 	case p.Config.Snapshot.Mode == "when_needed":
-	case stored.Identity.SystemID != p.system.ID:
-		return &publisher.IdentityError{
-			Key: stored.Pipeline + "/" + stored.Slot, What: "system identifier",
-			Stored: stored.Identity.SystemID, Found: p.system.ID, Resume: stored.Resume,
-		}
 	default:
-		return &slotGoneError{slot: p.Config.Source.Slot, resume: stored.Resume}
+		return slotGone(stored, p.system)
 	}
 	p.repair = stored.Repair != nil || !p.debezium()
 	return nil
