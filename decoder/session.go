@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type ConnectOptions struct {
 	// Password, when set, is asked before each connect, so that a changed secret or a short-lived token is
 	// read afresh, and once more when the server refused what it gave.
 	Password func(context.Context) (string, error)
+	// RequireTLS refuses to send the password over a connection that is not encrypted, whatever the URL says,
+	// and makes verify-full the default for this machine too.
+	RequireTLS bool
 	// Replication makes a replication connection (replication=database).
 	Replication bool
 	// ApplicationName is what pg_stat_activity shows; "" means tributary. Never name it in
@@ -77,9 +81,14 @@ func PinnedParameters(replication bool) map[string]string {
 // pinned. It serves callers whose library connects by itself; the sessions it leads to are those of
 // Connect.
 func Config(ctx context.Context, o ConnectOptions) (*pgconn.Config, error) {
-	config, err := parseURL(o.URL)
+	config, err := parseURL(o.URL, o.RequireTLS)
 	if err != nil {
 		return nil, err
+	}
+	if o.RequireTLS {
+		if err := encryptedOnly(config); err != nil {
+			return nil, err
+		}
 	}
 	if o.Password != nil {
 		if config.Password, err = o.Password(ctx); err != nil {
@@ -211,9 +220,9 @@ func parseVersion(text string) int {
 
 // parseURL parses the source URL, with verify-full where nothing chose otherwise. Its errors never repeat
 // the URL.
-func parseURL(text string) (*pgconn.Config, error) {
+func parseURL(text string, requireTLS bool) (*pgconn.Config, error) {
 	config, err := pgconn.ParseConfig(text)
-	if err == nil && !choosesTLS(text) && !isLocal(config) {
+	if err == nil && !choosesTLS(text) && (requireTLS || !isLocal(config)) {
 		config, err = pgconn.ParseConfig(withVerifyFull(text))
 	}
 	if err == nil {
@@ -231,6 +240,24 @@ func parseURL(text string) (*pgconn.Config, error) {
 	// The parser's own words can hold a part of a password with an unescaped character in it.
 	return nil, errors.New("parse the source URL: want postgres://user@host:port/database or key=value pairs " +
 		"(special characters in a URL's password must be percent-encoded)")
+}
+
+// encryptedOnly takes the attempts without TLS out of a configuration.
+func encryptedOnly(config *pgconn.Config) error {
+	config.Fallbacks = slices.DeleteFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return f.TLSConfig == nil
+	})
+	if config.TLSConfig != nil {
+		return nil
+	}
+	if len(config.Fallbacks) == 0 {
+		return fmt.Errorf("connect to %s as %s: TLS is required, but the address's sslmode turns it off",
+			place(config), config.User)
+	}
+	first := config.Fallbacks[0]
+	config.Host, config.Port, config.TLSConfig = first.Host, first.Port, first.TLSConfig
+	config.Fallbacks = config.Fallbacks[1:]
+	return nil
 }
 
 // choosesTLS says whether the person has chosen an sslmode, also by the other words that imply one.

@@ -34,8 +34,8 @@ type RegistryOptions struct {
 	// User and Password are for basic authentication, Bearer is for a token; each function is asked at every
 	// request, so that a changed secret is used at once.
 	User     string
-	Password func() (string, error)
-	Bearer   func() (string, error)
+	Password func(context.Context) (string, error)
+	Bearer   func(context.Context) (string, error)
 	// TLS is used for https; nil is the system's authorities. Transport, when set, is used instead of one
 	// made of TLS.
 	TLS       *tls.Config
@@ -81,7 +81,7 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	}
 	if user := parsed.User; user != nil && o.User == "" {
 		password, _ := user.Password()
-		o.User, o.Password = user.Username(), func() (string, error) { return password, nil }
+		o.User, o.Password = user.Username(), func(context.Context) (string, error) { return password, nil }
 	}
 	parsed.User = nil
 	if o.Timeout <= 0 {
@@ -299,7 +299,7 @@ func (c *registryCall) RoundTrip(req *http.Request) (*http.Response, error) {
 // authorize sets the secret.
 func (g *Registry) authorize(req *http.Request) error {
 	if g.o.Bearer != nil {
-		token, err := g.o.Bearer()
+		token, err := g.o.Bearer(req.Context())
 		if err != nil {
 			return fmt.Errorf("read the schema registry's token: %w", err)
 		}
@@ -311,7 +311,7 @@ func (g *Registry) authorize(req *http.Request) error {
 	if g.o.User == "" || g.o.Password == nil {
 		return nil
 	}
-	password, err := g.o.Password()
+	password, err := g.o.Password(req.Context())
 	if err != nil {
 		return fmt.Errorf("read the schema registry's password: %w", err)
 	}

@@ -189,7 +189,10 @@ func TestRegistryRefusals(t *testing.T) {
 		{404, `<html>nothing here</html>`, new(*RegistryError), []string{"404"}},
 		{200, `<html>welcome</html>`, new(*RegistryError), []string{"the URL may lack its path"}},
 	} {
-		o := RegistryOptions{User: "clerk", Password: func() (string, error) { return "canary", nil }}
+		o := RegistryOptions{User: "clerk", Password: func(context.Context) (string, error) {
+			return "canary",
+				nil
+		}}
 		g := registryOn(t, o, answer(c.status, c.body))
 		_, err := g.ID(t.Context(), "t-value", oneField)
 		if err == nil || !errors.As(err, c.as) {
@@ -231,7 +234,7 @@ func TestRegistrySaysWhatDoesNotFit(t *testing.T) {
 func TestRegistrySecrets(t *testing.T) {
 	var seen []string
 	asked := 0
-	o := RegistryOptions{User: "clerk", Password: func() (string,
+	o := RegistryOptions{User: "clerk", Password: func(context.Context) (string,
 		error,
 	) {
 		asked++
@@ -252,7 +255,7 @@ func TestRegistrySecrets(t *testing.T) {
 		t.Errorf("want a password read at each request, got %v", seen)
 	}
 	seen = nil
-	g = registryOn(t, RegistryOptions{Bearer: func() (string, error) { return "token", nil }},
+	g = registryOn(t, RegistryOptions{Bearer: func(context.Context) (string, error) { return "token", nil }},
 		func(_ http.ResponseWriter,
 			r *http.Request,
 		) bool {
@@ -263,7 +266,8 @@ func TestRegistrySecrets(t *testing.T) {
 		t.Errorf("want a bearer token, got %v, %v", seen, err)
 	}
 	unreadable := errors.New("no such file")
-	g = registryOn(t, RegistryOptions{Bearer: func() (string, error) { return "", unreadable }}, nil)
+	g = registryOn(t, RegistryOptions{Bearer: func(context.Context) (string, error) { return "", unreadable }},
+		nil)
 	if _, err := g.ID(t.Context(), "s", oneField); !errors.Is(err, unreadable) {
 		t.Errorf("want the secret's error, got %v", err)
 	}

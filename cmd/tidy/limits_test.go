@@ -94,6 +94,7 @@ var imports = map[string]map[string]string{
 		"golang.org/x/sync/errgroup":           "parts that end together",
 		"golang.org/x/term":                    "is this a terminal",
 		module + "deploy/sql":                  "init prints the scripts that prepare a source",
+		"github.com/aws/aws-sdk-go-v2/":        "who we are in AWS, and signatures",
 	},
 	"cmd/tributary/page": {},
 	"deploy/sql":         {},
@@ -156,6 +157,11 @@ var oneFile = map[string]string{
 // dependencies are the modules that this one names itself, each with its reason. Another one needs a
 // sentence here.
 var dependencies = map[string]string{
+	"github.com/aws/aws-sdk-go-v2":                  "signatures of requests to AWS",
+	"github.com/aws/aws-sdk-go-v2/config":           "AWS's default chain of credentials",
+	"github.com/aws/aws-sdk-go-v2/feature/rds/auth": "IAM tokens for RDS",
+	"github.com/aws/aws-sdk-go-v2/service/sts":      "whom AWS takes us for; config brings it",
+
 	"github.com/chromedp/cdproto":                "test of the status page: a browser's settings and complaints",
 	"github.com/chromedp/chromedp":               "test of the status page in a real browser",
 	"github.com/Shopify/toxiproxy/v2":            "drill: links that are cut, late and slow",

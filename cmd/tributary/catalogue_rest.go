@@ -261,4 +261,19 @@ var programEntries = []entry{
 		"It is missing, not readable, or not in PEM form.",
 		"openssl x509 -noout -subject -in FILE",
 	},
+	{
+		"E607", "AWS does not answer, or there are no credentials.",
+		"The pod has no role, no way to the service, or no region; it is tried again.",
+		"tributary check --only aws   # who this is for AWS, and by which credentials",
+	},
+	{
+		"E608", "AWS refuses what it was asked.",
+		"The role's policy lacks an action, which the text names, or there is no such thing.",
+		"aws iam simulate-principal-policy --policy-source-arn ARN --action-names ACTION --resource-arns ARN",
+	},
+	{
+		"E609", "The MSK cluster has no listener for this login.",
+		"kafka.auth asks for a kind of listener that the cluster was not given.",
+		"aws kafka get-bootstrap-brokers --cluster-arn ARN   # what it has; kafka.auth takes one",
+	},
 }

@@ -23,7 +23,7 @@ const (
 
 // finding is one thing that check found.
 type finding struct {
-	Part  string `json:"part"` // source, kafka, registry, debezium
+	Part  string `json:"part"` // one of checkParts
 	Level string `json:"level"`
 	Name  string `json:"name"`
 	Text  string `json:"text"`
@@ -48,7 +48,7 @@ func (f *findings) warn(name, text, fix string) { f.add(levelWarn, name, text, f
 const checkTimeout = 20 * time.Second
 
 // checkParts are the parts in the order of their causes.
-var checkParts = []string{"source", "kafka", "registry", "debezium"}
+var checkParts = []string{"aws", "source", "kafka", "registry", "debezium"}
 
 func (p *program) checkCommand() *cobra.Command {
 	var asJSON bool
@@ -66,11 +66,12 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
-	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: source, kafka, registry, debezium")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: aws, source, kafka,\nregistry, "+
+		"debezium")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, part := range only {
 			if !isOneOf(part, checkParts) {
-				return usageError{fmt.Errorf("--only %q: want source, kafka, registry or debezium%s", part,
+				return usageError{fmt.Errorf("--only %q: want aws, source, kafka, registry or debezium%s", part,
 					didYouMean(part, checkParts))}
 			}
 		}
@@ -115,6 +116,9 @@ func check(ctx context.Context, c Config, only []string) []finding {
 			defer cancel()
 			work(ctx, f)
 		}
+	}
+	if usesAWS(c) {
+		run("aws", func(ctx context.Context, f *findings) { checkAWS(ctx, c, f) })
 	}
 	run("source", func(ctx context.Context, f *findings) { captured = checkSource(ctx, c, f) })
 	run("kafka", func(ctx context.Context, f *findings) { checkKafka(ctx, c, captured, f) })
@@ -162,9 +166,11 @@ func checkedPlace(c Config, part string) string {
 	case "source":
 		return sourceAddress(c.Source.URL) + "/" + sourceDatabase(c.Source.URL)
 	case "kafka":
-		return strings.Join(c.Kafka.Brokers, ", ")
+		return textOr(c.Kafka.MSKClusterARN, strings.Join(c.Kafka.Brokers, ", "))
 	case "debezium":
 		return c.Takeover.Connector
+	case "aws":
+		return c.AWS.Region
 	}
 	return c.SchemaRegistry.URL.String()
 }

@@ -57,7 +57,7 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 		f.warn("position", text, fix)
 		return
 	}
-	opts, err := kafkaOptions(c)
+	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
 		f.fail("position", err.Error(), "")
 		return

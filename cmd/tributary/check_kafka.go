@@ -22,6 +22,12 @@ import (
 // checkKafka asks the cluster; topics are those of the captured tables, nil when the source was not asked.
 func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	reached := 0
+	brokers, err := kafkaBrokers(ctx, c)
+	if err != nil {
+		f.fail("brokers", err.Error(), "aws kafka get-bootstrap-brokers --cluster-arn "+c.Kafka.MSKClusterARN)
+		return
+	}
+	c.Kafka.Brokers, c.Kafka.MSKClusterARN = brokers, "" // asked once
 	for _, b := range c.Kafka.Brokers {
 		if checkReach(ctx, f, b, "kafka.brokers") {
 			reached++
@@ -30,7 +36,7 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	if reached == 0 {
 		return
 	}
-	opts, err := kafkaOptions(c)
+	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
 		f.fail("settings", err.Error(), "")
 		return
@@ -69,7 +75,10 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 // broken
 // connection.
 func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
-	if !c.Kafka.TLS.On(c.Kafka.Auth == "msk_iam") {
+	if !c.Kafka.TLSOn() {
+		if c.Kafka.Auth == "plain" {
+			f.warn("tls", "kafka.auth plain without TLS sends the password in clear", "kafka: {tls: {enabled: true}}")
+		}
 		return true
 	}
 	config, err := tlsConfig("kafka.tls", c.Kafka.TLS)
@@ -80,6 +89,10 @@ func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
 	conn, err := dialer.DialContext(ctx, "tcp", c.Kafka.Brokers[0])
 	if err != nil {
+		if text, advice := certificateProblem(err, "kafka.tls.ca_file"); advice != "" {
+			f.fail("tls", text, advice)
+			return false
+		}
 		f.fail("tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+"   # its CA goes into "+
 			"kafka.tls.ca_file; "+
 			"without TLS: kafka: {tls: {enabled: false}}")
@@ -91,10 +104,14 @@ func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 
 func kafkaReason(c Config, err error) string {
 	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed) && c.Kafka.Auth == "msk_iam":
+		return "the cluster refuses the role (MSK IAM): it lacks kafka-cluster:Connect, or is another account's"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return "the cluster refuses user " + c.Kafka.User + " (SASL " + c.Kafka.Auth + ")"
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		return "the cluster does not offer " + c.Kafka.Auth
+	case strings.Contains(err.Error(), "remote error: tls:") && c.Kafka.TLS.CertFile == "":
+		return "the broker wants a client's certificate, and none is configured: " + err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time: is the port one for TLS, or for another login?"
 	}
@@ -102,8 +119,16 @@ func kafkaReason(c Config, err error) string {
 }
 
 func kafkaFix(c Config, err error) string {
+	if errors.Is(err, kerr.SaslAuthenticationFailed) && c.Kafka.Auth == "msk_iam" {
+		return "tributary check --only aws   # who this is; its policy must allow kafka-cluster:Connect on the " +
+			"cluster"
+	}
 	if errors.Is(err, kerr.SaslAuthenticationFailed) {
 		return "check kafka.user and what " + string(c.Kafka.PasswordFrom) + " holds"
+	}
+	if strings.Contains(err.Error(), "remote error: tls:") {
+		return "kafka: {auth: mtls, tls: {cert_file: FILE, key_file: FILE}}   # of an authority that the broker " +
+			"trusts"
 	}
 	return "kafka: {tls: {enabled: true}}   # or auth: plain, scram_sha_512, msk_iam, as the listener wants"
 }
@@ -252,6 +277,10 @@ func checkRegistry(ctx context.Context, c Config, f *findings) {
 		fix := "curl -i " + strings.TrimSuffix(c.SchemaRegistry.URL.String(), "/") + "/subjects"
 		if strings.Contains(err.Error(), "40") {
 			fix += " -u " + textOr(c.SchemaRegistry.User, "USER")
+		}
+		if text, advice := certificateProblem(err, "schema_registry.tls.ca_file"); advice != "" {
+			f.fail("tls", text, advice)
+			return
 		}
 		f.fail("registry", err.Error(), fix)
 		return

@@ -14,7 +14,7 @@ import (
 // checkPosition holds the stored position against slot and server, as run does before it streams.
 func checkPosition(ctx context.Context, c Config, f *findings) {
 	const name = "position"
-	opts, err := kafkaOptions(c)
+	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
 		f.fail(name, err.Error(), "")
 		return

@@ -100,7 +100,14 @@ func dnsReason(err error) string {
 // connectFix is what to do about a connection that is refused.
 func connectFix(c Config, err error) string {
 	var auth *decoder.AuthError
+	if _, advice := certificateProblem(err, "source.url's sslrootcert"); advice != "" {
+		return advice
+	}
 	switch {
+	case errors.As(err, &auth) && c.Source.Auth == "rds_iam":
+		return "GRANT rds_iam TO " + quotedName(sourceUser(c.Source.URL)) + ";   -- and " +
+			"rds.iam_auth_for_replication" +
+			" = 1 in the parameter group, rds-db:connect in the role's policy, RDS's own name in source.url"
 	case errors.As(err, &auth) && c.Source.PasswordFrom != "":
 		return "the password comes from " + string(c.Source.PasswordFrom) +
 			": psql with it, or ALTER ROLE ... PASSWORD ..."

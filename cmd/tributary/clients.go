@@ -30,9 +30,17 @@ func sourceOptions(c Config) decoder.ConnectOptions {
 	o := decoder.ConnectOptions{
 		URL: string(c.Source.URL), ApplicationName: "tributary/" + c.Pipeline + "/" + host,
 	}
-	if c.Source.PasswordFrom != "" {
-		o.Password = func(context.Context) (string, error) {
-			secret, err := c.Source.PasswordFrom.Resolve()
+	switch {
+	case c.Source.Auth == "rds_iam":
+		o.RequireTLS = true // a token is as good as a password
+		address, user := sourceAddress(c.Source.URL), sourceUser(c.Source.URL)
+		o.Password = func(ctx context.Context) (string, error) {
+			token, err := c.access().rdsToken(ctx, address, user)
+			return string(token), err
+		}
+	case c.Source.PasswordFrom != "":
+		o.Password = func(ctx context.Context) (string, error) {
+			secret, err := c.Source.PasswordFrom.Resolve(ctx, c.access())
 			return string(secret), err
 		}
 	}
@@ -198,9 +206,19 @@ func registryOptions(c Config) (schema.RegistryOptions, error) {
 		u.User = nil
 		o.URL = u.String()
 	}
-	o.Password = func() (string, error) { secret, err := r.Password(); return string(secret), err }
+	inline := r.inline
+	o.Password = func(ctx context.Context) (string, error) {
+		if r.PasswordFrom == "" {
+			return string(inline), nil
+		}
+		secret, err := r.PasswordFrom.Resolve(ctx, c.access())
+		return string(secret), err
+	}
 	if r.BearerFrom != "" {
-		o.Bearer = func() (string, error) { secret, err := r.BearerFrom.Resolve(); return string(secret), err }
+		o.Bearer = func(ctx context.Context) (string, error) {
+			secret, err := r.BearerFrom.Resolve(ctx, c.access())
+			return string(secret), err
+		}
 	}
 	if r.TLS.On(u.Scheme == "https") {
 		o.TLS, err = tlsConfig("schema_registry.tls", r.TLS)
@@ -223,33 +241,60 @@ func tlsConfig(path string, t TLSConfig) (*tls.Config, error) {
 		}
 	}
 	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, usageError{faultError{fmt.Errorf("%s.cert_file and key_file: %w", path, err), "E606"}}
+		pair := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+			if err != nil {
+				err = usageError{faultError{fmt.Errorf("%s.cert_file and key_file: %w", path, err), "E606"}}
+			}
+			return &pair, err
 		}
-		c.Certificates = []tls.Certificate{pair}
+		if _, err := pair(); err != nil {
+			return nil, err
+		}
+		// Read at each handshake: certificates that a machine renews live for hours.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair() }
 	}
 	return c, nil
+}
+
+// TLSOn reports whether the brokers are spoken to over TLS.
+func (k KafkaConfig) TLSOn() bool { return k.TLS.On(k.Auth == "msk_iam" || k.Auth == "mtls") }
+
+// kafkaBrokers are the configured brokers, or those that MSK names for the login.
+func kafkaBrokers(ctx context.Context, c Config) ([]string, error) {
+	k := c.Kafka
+	if k.MSKClusterARN == "" {
+		return k.Brokers, nil
+	}
+	login := map[string]string{"msk_iam": "SaslIam", "scram_sha_512": "SaslScram", "mtls": "Tls"}[k.Auth]
+	if login == "" && k.TLSOn() {
+		login = "Tls"
+	}
+	return c.access().brokers(ctx, k.MSKClusterARN, login)
 }
 
 // kafkaOptions says how the cluster is reached: brokers, TLS, login, client id. What delivery depends on is
 // the
 // publisher's to add.
-func kafkaOptions(c Config) ([]kgo.Opt, error) {
+func kafkaOptions(ctx context.Context, c Config) ([]kgo.Opt, error) {
 	k := c.Kafka
+	brokers, err := kafkaBrokers(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID),
+		kgo.SeedBrokers(brokers...), kgo.ClientID(k.ClientID),
 		kgo.ProducerBatchCompression(codecs[k.Compression]),
 	}
-	if k.TLS.On(k.Auth == "msk_iam") {
+	if k.TLSOn() {
 		config, err := tlsConfig("kafka.tls", k.TLS)
 		if err != nil {
 			return nil, err
 		}
 		opts = append(opts, kgo.DialTLSConfig(config))
 	}
-	password := func() (string, error) {
-		secret, err := k.PasswordFrom.Resolve()
+	password := func(ctx context.Context) (string, error) {
+		secret, err := k.PasswordFrom.Resolve(ctx, c.access())
 		if err != nil {
 			err = fmt.Errorf("kafka.password_from: %w", err)
 		}
@@ -257,13 +302,13 @@ func kafkaOptions(c Config) ([]kgo.Opt, error) {
 	}
 	switch k.Auth {
 	case "plain":
-		opts = append(opts, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
-			pass, err := password()
+		opts = append(opts, kgo.SASL(plain.Plain(func(ctx context.Context) (plain.Auth, error) {
+			pass, err := password(ctx)
 			return plain.Auth{User: k.User, Pass: pass}, err
 		})))
 	case "scram_sha_256", "scram_sha_512":
-		auth := func(context.Context) (scram.Auth, error) {
-			pass, err := password()
+		auth := func(ctx context.Context) (scram.Auth, error) {
+			pass, err := password(ctx)
 			return scram.Auth{User: k.User, Pass: pass}, err
 		}
 		mechanism := scram.Sha256(auth)
@@ -272,7 +317,7 @@ func kafkaOptions(c Config) ([]kgo.Opt, error) {
 		}
 		opts = append(opts, kgo.SASL(mechanism))
 	case "msk_iam":
-		opts = append(opts, kgo.SASL(aws.ManagedStreamingIAM(awsFromEnvironment)))
+		opts = append(opts, kgo.SASL(aws.ManagedStreamingIAM(c.access().mskLogin)))
 	}
 	return opts, nil
 }
@@ -280,18 +325,4 @@ func kafkaOptions(c Config) ([]kgo.Opt, error) {
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
-}
-
-// awsFromEnvironment reads the credentials for MSK's IAM from the variables that AWS's own tools use. They
-// are read
-// at each login.
-func awsFromEnvironment(context.Context) (aws.Auth, error) {
-	auth := aws.Auth{
-		AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-		SessionToken: os.Getenv("AWS_SESSION_TOKEN"), UserAgent: "tributary",
-	}
-	if auth.AccessKey == "" || auth.SecretKey == "" {
-		return auth, errors.New("kafka.auth msk_iam: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
-	}
-	return auth, nil
 }

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Config is everything that a person may set, under the names that the file uses. The comment above a field
-// is
-// its help: `config schema`, `config print` and every --help read it from this file. run.go turns a Config
+// Config is everything that a person may set, under the names that the file uses. A field's comment is its
+// help: `config schema`, `config print` and every --help read it from this file. run.go turns a Config
 // into the options of the packages; no other package sees it.
 type Config struct {
 	// Names the stored position, the ledger and the transactional.id. By default topic.prefix.
@@ -45,6 +43,7 @@ type Config struct {
 	Compatibility string `yaml:"compatibility" in:"native,debezium"`
 	// In a state that needs a person: exit 4, or stay up with /readyz at 503 so that the reason can be read.
 	OnFailure string     `yaml:"on_failure" in:"exit,stay"`
+	AWS       AWSConfig  `yaml:"aws"`
 	HTTP      HTTPConfig `yaml:"http"`
 	Log       LogConfig  `yaml:"log"`
 
@@ -52,13 +51,17 @@ type Config struct {
 	notes   []string          // what loading noticed that is no error, each to be logged once
 	rulings []ruling          // of --from-debezium: the verdict on each property
 	command []string          // the flags that lead to it, without secrets
+	aws     *awsAccess        // shared by the copies of a loaded configuration
 }
 
 // SourceConfig is the database and what is read from it.
 type SourceConfig struct {
 	// Where the database is: postgres://user@host:5432/database?sslmode=verify-full&sslrootcert=FILE.
 	URL URL `yaml:"url" required:"true"`
-	// Where the password is read at each connect: file:PATH or env:NAME. Wins over one in the URL.
+	// How to log in: password, or rds_iam, an IAM user of RDS by a new token at each connect, over TLS only.
+	Auth string `yaml:"auth" in:"password,rds_iam"`
+	// Where the password is read at each connect: file:PATH, env:NAME, secretsmanager:ARN or NAME, ssm:NAME.
+	// #KEY behind the last two takes one value of a JSON secret, by default password. Wins over one in the URL.
 	PasswordFrom SecretSource `yaml:"password_from"`
 	// Which tables, as shell globs on schema.table, or /regular expressions/ that match the whole name.
 	Tables []Pattern `yaml:"tables" required:"true"`
@@ -149,13 +152,15 @@ type ReplayConfig struct {
 // KafkaConfig is the cluster and how it is written to.
 type KafkaConfig struct {
 	// Bootstrap brokers as host:port.
-	Brokers []string  `yaml:"brokers" required:"true"`
-	TLS     TLSConfig `yaml:"tls"`
-	// How to log in.
-	Auth string `yaml:"auth" in:"none,plain,scram_sha_256,scram_sha_512,msk_iam"`
+	Brokers []string `yaml:"brokers" required:"true"`
+	// The cluster on Amazon MSK instead of brokers, which are looked up at each start, as kafka.auth wants them.
+	MSKClusterARN string    `yaml:"msk_cluster_arn"`
+	TLS           TLSConfig `yaml:"tls"`
+	// How to log in: mtls is by tls.cert_file; msk_iam as whoever AWS's default chain finds.
+	Auth string `yaml:"auth" in:"none,plain,scram_sha_256,scram_sha_512,msk_iam,mtls"`
 	// The user of plain and scram.
 	User string `yaml:"user"`
-	// Where the password is read at each connect: file:PATH or env:NAME.
+	// Where the password is read at each connect, as source.password_from.
 	PasswordFrom SecretSource `yaml:"password_from"`
 	// Names this client in the brokers' logs and quotas.
 	ClientID string `yaml:"client_id"`
@@ -180,11 +185,11 @@ type KafkaConfig struct {
 
 // TLSConfig is one side's TLS settings.
 type TLSConfig struct {
-	// Whether to use TLS: auto does when another key here is set, for msk_iam, and for an https URL.
+	// Whether to use TLS: auto does when another key here is set, for msk_iam and mtls, and for an https URL.
 	Enabled string `yaml:"enabled" in:"auto,true,false"`
 	// A PEM file of authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file"`
-	// A PEM file with the client's certificate.
+	// A PEM file with the client's certificate, read again at each connect.
 	CertFile string `yaml:"cert_file"`
 	// A PEM file with the client's key.
 	KeyFile string `yaml:"key_file"`
@@ -198,21 +203,13 @@ type RegistryConfig struct {
 	URL URL `yaml:"url" required:"true"`
 	// The user for basic authentication.
 	User string `yaml:"user"`
-	// Where the password is read: file:PATH or env:NAME.
+	// Where the password is read, as source.password_from.
 	PasswordFrom SecretSource `yaml:"password_from"`
-	// Where a bearer token is read: file:PATH or env:NAME.
+	// Where a bearer token is read, as source.password_from.
 	BearerFrom SecretSource `yaml:"bearer_from"`
 	TLS        TLSConfig    `yaml:"tls"`
 
 	inline Secret // the password of a connector's JSON, which has it in clear
-}
-
-// Password reads the registry's password; it is asked at each connect.
-func (r RegistryConfig) Password() (Secret, error) {
-	if r.PasswordFrom == "" {
-		return r.inline, nil
-	}
-	return r.PasswordFrom.Resolve()
 }
 
 // TopicConfig is how topics are named and made.
@@ -335,6 +332,12 @@ type HeartbeatConfig struct {
 	Query string `yaml:"query"`
 }
 
+// AWSConfig is how AWS is asked, where another key has it asked.
+type AWSConfig struct {
+	// The region; by default that of the ARN or host name that is asked for, then AWS_REGION.
+	Region string `yaml:"region"`
+}
+
 // HTTPConfig is the status server.
 type HTTPConfig struct {
 	// Where /livez, /readyz, /startupz, /metrics and /api/v1/status are served; empty serves nothing.
@@ -356,7 +359,9 @@ type LogConfig struct {
 // topic.prefix and are filled in by load.
 func defaultConfig() Config {
 	return Config{
-		Source: SourceConfig{CreatePublication: "auto", MaxRowBytes: 16 << 20, WALLimitAction: "warn"},
+		Source: SourceConfig{
+			Auth: "password", CreatePublication: "auto", MaxRowBytes: 16 << 20, WALLimitAction: "warn",
+		},
 		Snapshot: SnapshotConfig{
 			Mode: "initial", WithoutPosition: "snapshot", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,
 			Pause: time.Second,
@@ -485,16 +490,4 @@ func (t TLSConfig) On(wanted bool) bool {
 		return t.Enabled == "true"
 	}
 	return wanted || t.CAFile != "" || t.CertFile != "" || t.ServerName != ""
-}
-
-// URL is an address that may hold a password. It prints without it.
-type URL string
-
-// String returns the address without its password.
-func (u URL) String() string {
-	parsed, err := url.Parse(string(u))
-	if err != nil {
-		return "(an address that cannot be read)" // the text might hold the password
-	}
-	return redactURL(parsed)
 }

@@ -95,7 +95,8 @@ func (b *board) admit(r *http.Request) (*control, error) {
 	if b.token == "" {
 		return nil, refusal{http.StatusForbidden, "http.token_from is not set: only reading is allowed"}
 	}
-	token, err := b.token.Resolve()
+	token, err := b.token.Resolve(r.Context(), nil) // validate lets only local sources through
+
 	if err != nil || token == "" {
 		return nil, refusal{http.StatusForbidden, "http.token_from gives no token"}
 	}

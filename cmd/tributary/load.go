@@ -113,6 +113,7 @@ func load(o loadOptions) (Config, error) {
 	if !l.unread {
 		l.config.derive()
 		l.validate()
+		l.config.aws = &awsAccess{region: l.config.AWS.Region}
 	}
 	if len(l.problems) > 0 {
 		sort.SliceStable(l.problems, func(i, j int) bool { return before(l.problems[i].line, l.problems[j].line) })

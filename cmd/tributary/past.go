@@ -142,7 +142,7 @@ func (w *past) look(ctx context.Context) (err error) {
 	if w.anchor, err = decoder.InspectSlot(ctx, w.conn, decoder.AnchorName(w.config.Source.Slot)); err != nil {
 		return err
 	}
-	client, err := kafkaOptions(w.config)
+	client, err := kafkaOptions(ctx, w.config)
 	if err != nil {
 		return err
 	}
@@ -345,7 +345,7 @@ func (w *past) published(ctx context.Context, x decoder.LSN) (bool, error) {
 	if w.stored != nil && w.stored.Resume == x {
 		return true, nil
 	}
-	client, err := kafkaOptions(c)
+	client, err := kafkaOptions(ctx, c)
 	if err != nil {
 		return false, err
 	}

@@ -113,7 +113,7 @@ func (p *program) positions(ctx context.Context, c Config, o positionsOptions) e
 
 // windows returns the last windows that o wants, the latest last.
 func (w *past) windows(ctx context.Context, o positionsOptions) ([]shownWindow, error) {
-	client, err := kafkaOptions(w.config)
+	client, err := kafkaOptions(ctx, w.config)
 	if err != nil {
 		return nil, err
 	}

@@ -124,6 +124,8 @@ func TestNoSecretIsShown(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer refusing.Close()
+	stub := newAWSStub(t)
+	stub.podIdentity(t)
 	withPassword := strings.Replace(refusing.URL, "://", "://u:"+canary+"@", 1)
 	page := ""
 	failing := func(_ context.Context, o runOptions) error {
@@ -149,6 +151,12 @@ func TestNoSecretIsShown(t *testing.T) {
 			"tail -c " + file, "run -c " + file, "config print --source-url postgres://u:" + canary + "@[::1/db -c " +
 				file,
 			"config print --source-password-from " + canary + " -c " + file,
+			// The same by Secrets Manager, and as an IAM user, whose token is as good as a password.
+			"check --source-password-from secretsmanager:x --kafka-password-from ssm:/cdc/password -c " + file,
+			"run --source-password-from secretsmanager:x#none -c " + file,
+			"check --source-auth rds_iam --source-password-from= --source-url postgres://u@127.0.0.1:1/db -c " + file,
+			"check --only kafka --kafka-auth msk_iam --kafka-user= --kafka-password-from= --kafka-brokers " +
+				strings.TrimPrefix(refusing.URL, "http://") + " -c " + file,
 			"config convert " + connectorFile(t, map[string]string{"database.hostname": "/" + "x"}),
 			"config print --brokers a:1 --from-debezium " + connectorFile(t, nil),
 		} {
@@ -173,7 +181,7 @@ func TestSecretSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []SecretSource{"env:A_SECRET", SecretSource("file:" + file)} {
-		secret, err := s.Resolve()
+		secret, err := s.Resolve(t.Context(), nil)
 		if err != nil || string(secret) != canary {
 			t.Errorf("%s: %v", s, err)
 		}
@@ -184,7 +192,7 @@ func TestSecretSource(t *testing.T) {
 		}
 	}
 	for _, s := range []SecretSource{"env:NOT_SET_ANYWHERE", "file:/no/such", canary, "vault:x"} {
-		if _, err := s.Resolve(); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := s.Resolve(t.Context(), nil); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}

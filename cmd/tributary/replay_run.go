@@ -67,7 +67,10 @@ func (r *replayer) mark() ([]byte, error) {
 
 // open prepares everything, up to the stream and the publisher.
 func (r *replayer) open(ctx context.Context, config Config, stop <-chan struct{}) (err error) {
-	r.pipeline, err = newPipeline(runOptions{Config: config, Log: r.log, Board: newBoard(config), Stop: stop})
+	r.pipeline, err = newPipeline(ctx, runOptions{
+		Config: config, Log: r.log, Board: newBoard(config),
+		Stop: stop,
+	})
 	if err != nil {
 		return err
 	}

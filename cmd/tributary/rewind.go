@@ -298,7 +298,7 @@ func (r *rewinder) write(ctx context.Context, s publisher.Stored) error {
 
 // keep stores a position of a pipeline that does not run.
 func (w *past) keep(ctx context.Context, s publisher.Stored, identity publisher.Identity) error {
-	p, err := newPipeline(runOptions{Config: w.config, Log: silent(), Board: newBoard(w.config)})
+	p, err := newPipeline(ctx, runOptions{Config: w.config, Log: silent(), Board: newBoard(w.config)})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ type pipeline struct {
 
 // run is the pipeline: whatever an error leaves behind, the next call takes up from the stored position.
 func run(ctx context.Context, o runOptions) error {
-	p, err := newPipeline(o)
+	p, err := newPipeline(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (p *pipeline) steps(ctx context.Context) error {
 	return p.flow(ctx)
 }
 
-func newPipeline(o runOptions) (*pipeline, error) {
+func newPipeline(ctx context.Context, o runOptions) (*pipeline, error) {
 	registry, err := openRegistry(o)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func newPipeline(o runOptions) (*pipeline, error) {
 	p := &pipeline{runOptions: o, connect: sourceOptions(o.Config), registry: registry}
 	p.anchor = decoder.NewAnchor(p.anchorOptions())
 	p.stopped, p.stop = context.WithCancel(context.Background())
-	if p.options, err = p.publisherOptions(); err != nil {
+	if p.options, err = p.publisherOptions(ctx); err != nil {
 		return nil, err
 	}
 	// The one goroutine of a pipeline outside of flow's group: it ends with stop, which close calls.

@@ -27,11 +27,11 @@ func (p *program) snapshotCommand() *cobra.Command {
 			"and waits until it has. The request bears the token that http.token_from\n" +
 			"names. It is stored with the position: a restart goes on with it.\n" +
 			"\n" +
-			"snapshot --repair is for a stopped pipeline whose stream has a gap: a slot that was\n" +
-			"lost, dropped or moved, a publication made anew, another server. It notes that the\n" +
-			"next run makes the slot anew and publishes all rows again, and then a delete for\n" +
-			"each key that a topic holds and its table no longer does. Killed at any moment,\n" +
-			"that run goes on where it was.",
+			"snapshot --repair is for a stopped pipeline whose stream has a gap: a slot that\n" +
+			"was lost, dropped or moved, a publication made anew, another server. It notes\n" +
+			"that the next run makes the slot anew and publishes all rows again, and then a\n" +
+			"delete for each key that a topic holds and its table no longer does. Killed at\n" +
+			"any moment, that run goes on where it was.",
 		Example: "  tributary snapshot -c tributary.yaml --table 'public.order*'\n" +
 			"  tributary snapshot -c tributary.yaml --table public.orders --where 'id > 1000'\n" +
 			"  tributary snapshot -c tributary.yaml --cancel all\n" +
@@ -86,7 +86,7 @@ func (f *configFlags) instance() (listen, token string, err error) {
 		return "", "", usageError{errors.New("http.token_from is not set: the running instance takes requests " +
 			"only with its token")}
 	}
-	secret, err := l.config.HTTP.TokenFrom.Resolve()
+	secret, err := l.config.HTTP.TokenFrom.Resolve(context.Background(), nil)
 	if err != nil {
 		return "", "", usageError{fmt.Errorf("http.token_from: %w", err)}
 	}

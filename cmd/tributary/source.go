@@ -33,6 +33,18 @@ func sourceAddress(u URL) string {
 	return net.JoinHostPort(host, port)
 }
 
+// sourceUser is the role that the address names, empty for none.
+func sourceUser(u URL) string {
+	parsed, err := url.Parse(string(u))
+	if err != nil {
+		return ""
+	}
+	if parsed.User.Username() == "" {
+		return parsed.Query().Get("user")
+	}
+	return parsed.User.Username()
+}
+
 // sourceDatabase is the source's database: source.db in every record.
 func sourceDatabase(u URL) string {
 	parsed, err := url.Parse(string(u))

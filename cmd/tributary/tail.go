@@ -123,7 +123,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 
 // tailClient opens a consumer of the tables' topics that exist now.
 func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, error) {
-	opts, err := kafkaOptions(c)
+	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
 		return nil, err
 	}

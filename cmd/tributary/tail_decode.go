@@ -104,13 +104,13 @@ func (r *valueReader) schemaText(ctx context.Context, id uint32) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("ask the registry for schema %d: %w", id, err)
 	}
-	if password, err := o.Password(); err != nil {
+	if password, err := o.Password(ctx); err != nil {
 		return "", err
 	} else if o.User != "" {
 		request.SetBasicAuth(o.User, password)
 	}
 	if o.Bearer != nil {
-		token, err := o.Bearer()
+		token, err := o.Bearer(ctx)
 		if err != nil {
 			return "", err
 		}

@@ -38,7 +38,8 @@ func (l *loader) validate() {
 	}
 	for _, k := range l.keys {
 		v := reflect.ValueOf(l.config).FieldByIndex(k.index)
-		if k.path == "schema_registry.url" && !l.config.NeedsRegistry() {
+		if k.path == "schema_registry.url" && !l.config.NeedsRegistry() ||
+			k.path == "kafka.brokers" && l.config.Kafka.MSKClusterARN != "" {
 			continue
 		}
 		if k.required && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) && !failed[k.path] {
@@ -105,14 +106,20 @@ func (l *loader) validateSource() {
 			l.at(fmt.Sprintf("source.replica_identity[%d].identity", i), "want default, full, nothing or index NAME")
 		}
 	}
-	l.source("source.password_from", s.PasswordFrom)
+	l.source("source.password_from", s.PasswordFrom, secretKinds)
+	l.validateLogin()
 }
 
-// source checks the form of a secret's source; whether it can be read is for each connect to say.
-func (l *loader) source(path string, s SecretSource) {
+// source checks the form of a secret's source, which is one of kinds; whether it can be read is for each
+// connect to say.
+func (l *loader) source(path string, s SecretSource, kinds []string) {
 	kind, name, _ := strings.Cut(string(s), ":")
-	if s != "" && (kind != "file" && kind != "env" || name == "") {
-		l.at(path, "want file:PATH or env:NAME, never the secret itself")
+	forms := secretForms
+	if len(kinds) == len(localSecrets) {
+		forms = "file:PATH or env:NAME"
+	}
+	if s != "" && (!isOneOf(kind, kinds) || name == "" || name[0] == '#') {
+		l.at(path, "want "+forms+", never the secret itself")
 	}
 }
 
@@ -146,20 +153,14 @@ func (l *loader) validateKafka() {
 			l.at("kafka.brokers", fmt.Sprintf("%q is not host:port", b))
 		}
 	}
+	l.source("http.token_from", l.config.HTTP.TokenFrom, localSecrets)
 	if l.config.HTTP.Listen != "" {
 		if _, _, err := net.SplitHostPort(l.config.HTTP.Listen); err != nil {
 			l.at("http.listen", fmt.Sprintf("%q is not host:port", l.config.HTTP.Listen))
 		}
 	}
-	password := k.Auth == "plain" || strings.HasPrefix(k.Auth, "scram")
-	switch {
-	case password && (k.User == "" || k.PasswordFrom == ""):
-		l.at("kafka.auth", k.Auth+" needs kafka.user and kafka.password_from")
-	case !password && (k.User != "" || k.PasswordFrom != ""):
-		l.at("kafka.auth", "kafka.user and kafka.password_from do nothing with "+k.Auth+
-			": want plain, scram_sha_256 or scram_sha_512")
-	}
-	l.source("kafka.password_from", k.PasswordFrom)
+	l.source("kafka.password_from", k.PasswordFrom, secretKinds)
+	l.validateKafkaLogin()
 	l.tls("kafka.tls", k.TLS)
 	for path, name := range map[string]string{
 		"kafka.position_topic": k.PositionTopic,
@@ -192,8 +193,8 @@ func (l *loader) validateRegistry() {
 	if r.BearerFrom != "" && (r.User != "" || r.PasswordFrom != "") {
 		l.at("schema_registry.bearer_from", "a bearer token and a user exclude each other")
 	}
-	l.source("schema_registry.password_from", r.PasswordFrom)
-	l.source("schema_registry.bearer_from", r.BearerFrom)
+	l.source("schema_registry.password_from", r.PasswordFrom, secretKinds)
+	l.source("schema_registry.bearer_from", r.BearerFrom, secretKinds)
 	l.tls("schema_registry.tls", r.TLS)
 }
 

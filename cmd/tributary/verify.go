@@ -71,7 +71,7 @@ func (p *program) verifyCommand() *cobra.Command {
 
 // verify compares or recounts, and prints what it found.
 func (p *program) verify(ctx context.Context, c Config, o verifyOptions) error {
-	v, err := newVerifier(c, o)
+	v, err := newVerifier(ctx, c, o)
 	if err != nil {
 		return err
 	}

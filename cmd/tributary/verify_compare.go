@@ -45,10 +45,10 @@ type verifier struct {
 	tell func(format string, args ...any)
 }
 
-func newVerifier(c Config, o verifyOptions) (*verifier, error) {
+func newVerifier(ctx context.Context, c Config, o verifyOptions) (*verifier, error) {
 	v := &verifier{config: c, o: o}
 	var err error
-	if v.kafka, err = kafkaOptions(c); err != nil {
+	if v.kafka, err = kafkaOptions(ctx, c); err != nil {
 		return nil, err
 	}
 	if v.rows, err = schemaOptions(c); err != nil {

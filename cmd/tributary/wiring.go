@@ -114,9 +114,9 @@ func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, j job) snapshot.Opti
 }
 
 // publisherOptions says what to publish and where to.
-func (p *pipeline) publisherOptions() (publisher.Options, error) {
+func (p *pipeline) publisherOptions(ctx context.Context) (publisher.Options, error) {
 	c := p.Config
-	client, err := kafkaOptions(c)
+	client, err := kafkaOptions(ctx, c)
 	if err != nil {
 		return publisher.Options{}, err
 	}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// usesAWS says whether the configuration has AWS asked for anything.
+func usesAWS(c Config) bool {
+	for _, s := range []SecretSource{
+		c.Source.PasswordFrom, c.Kafka.PasswordFrom, c.SchemaRegistry.PasswordFrom, c.SchemaRegistry.BearerFrom,
+	} {
+		if kind, _, _ := strings.Cut(string(s), ":"); kind == "secretsmanager" || kind == "ssm" {
+			return true
+		}
+	}
+	return c.Source.Auth == "rds_iam" || c.Kafka.Auth == "msk_iam" || c.Kafka.MSKClusterARN != ""
+}
+
+// checkAWS says who AWS takes us for.
+func checkAWS(ctx context.Context, c Config, f *findings) {
+	arn, source, err := c.access().identity(ctx)
+	switch {
+	case source == "" && err != nil:
+		f.fail("identity", err.Error(), "aws sts get-caller-identity   # in the pod's place: is its service "+
+			"account "+
+			"associated with a role (Pod Identity), or annotated with one (IRSA)?")
+	case err != nil:
+		// It needs no permission, but a way to STS, which a private network may not have.
+		f.warn("identity", "credentials from "+source+", but AWS does not say whose: "+err.Error(),
+			"aws ec2 describe-vpc-endpoints   # is there one for sts?")
+	case source == awsSources["EC2RoleProvider"]:
+		f.warn("identity", arn+" by "+source+", which every pod of the node has",
+			"aws eks create-pod-identity-association --cluster-name NAME --namespace NAMESPACE "+
+				"--service-account tributary --role-arn ARN")
+	default:
+		f.ok("identity", arn+" by "+source)
+	}
+}
+
+// certificateProblem says what is wrong with a server's certificate in a person's words, and what to do;
+// setting names the key that holds authorities. Both are empty when the error is about something else.
+func certificateProblem(err error, setting string) (text, advice string) {
+	var refused *tls.CertificateVerificationError
+	if !errors.As(err, &refused) {
+		return "", ""
+	}
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	reason := refused.Err.Error()
+	switch {
+	case errors.As(err, &name):
+		return "the server's certificate is for another name: " + reason,
+			"connect by a name that the certificate has, or have it issued for this one"
+	case errors.As(err, &unknown):
+		return "the server's certificate is signed by an authority that is not known here: " + reason,
+			fmt.Sprintf("name its authority's PEM file in %s (on RDS the bundle global-bundle.pem)", setting)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the server's certificate is out of its time: " + reason,
+			"date -u   # if the clock is right, have the certificate renewed"
+	}
+	return "the server's certificate is refused: " + reason, "openssl x509 -noout -text   # of the certificate"
+}
