@@ -47,9 +47,10 @@ var differencesElsewhere = map[string]string{
 	"key of a unique index with INCLUDE or WHERE":               "snapshot TestTableFacts",
 	"snapshot of a partitioned table":                           "snapshot TestTables",
 	"snapshot's `first` marker, first table empty":              "snapshot TestDebeziumMarkers",
-	"publication":               "cmd/tributary TestPublicationScope",
-	"tables that share a topic": "publisher TestSharedTopic",
-	"table or operation that the publication leaves out": "cmd/tributary TestTolerated",
+	"publication": "cmd/tributary TestPublicationScope",
+	"source types of serials and plain numerics, snapshot +": "schema TestSnapshotSourceTypes",
+	"tables that share a topic":                              "publisher TestSharedTopic",
+	"table or operation that the publication leaves out":     "cmd/tributary TestTolerated",
 }
 
 const placeholderForTest = "__debezium_unavailable_value"
@@ -351,6 +352,31 @@ func TestNegativeScale(t *testing.T) {
 		reader := datumReader{rest: w.dst}
 		if got := fromTwos(reader.take(reader.long())).String(); got != want[1] {
 			t.Errorf("Debezium %v: got a number of %d digits, want %d", debezium, len(got), len(want[1]))
+		}
+	}
+}
+
+// TestSnapshotSourceTypes has the source type of a serial, as in the recorded scenario propagate_snapshot.
+func TestSnapshotSourceTypes(t *testing.T) {
+	filled := "nextval('s'::regclass)"
+	r := &Relation{Namespace: "public", Name: "t", Columns: []Column{testColumn("int4"), testColumn("numeric")}}
+	r.Columns[0].Default, r.Columns[1].Name = &filled, "n"
+	for _, test := range []struct {
+		debezium, snapshot bool
+		want               [2]string
+	}{
+		{true, true, [2]string{`type":"SERIAL"`, `"NUMERIC","__debezium.source.column.length":"0","__`}},
+		{true, false, [2]string{`type":"INT4"`, `length":"131089","__debezium.source.column.scale":"0"`}},
+		{false, false, [2]string{`type":"INT4"`, `length":"131089","__debezium.source.column.scale":"0"`}},
+	} {
+		r.Snapshot = test.snapshot // the catalog sets it for Debezium only
+		text := mustCompile(t, r, Options{
+			Debezium: test.debezium, PropagateColumns: regexp.MustCompile("."),
+		}).ValueSchema()
+		for _, want := range test.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%+v: %s is not in %s", test, want, text)
+			}
 		}
 	}
 }

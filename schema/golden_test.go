@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -155,96 +154,6 @@ func readGolden(tb testing.TB, path string) *goldenCase {
 	return g
 }
 
-// options returns the options that the scenario's Debezium properties mean.
-func (g *goldenCase) options(tb testing.TB, name string) Options {
-	tb.Helper()
-	o := Options{Name: name, Database: name, Version: "3.6.1.Final", Debezium: true}
-	for key, value := range g.config {
-		known := true
-		switch key + "=" + value {
-		case "decimal.handling.mode=double":
-			o.Decimal = DecimalDouble
-		case "decimal.handling.mode=string":
-			o.Decimal = DecimalString
-		case "time.precision.mode=connect":
-			o.Time = TimeConnect
-		case "time.precision.mode=isostring":
-			o.Time = TimeISOString
-		case "interval.handling.mode=string":
-			o.Interval = IntervalString
-		case "hstore.handling.mode=map":
-			o.Hstore = HstoreMap
-		case "binary.handling.mode=base64":
-			o.Binary = BinaryBase64
-		case "binary.handling.mode=hex":
-			o.Binary = BinaryHex
-		case "field.name.adjustment.mode=avro_unicode":
-			o.FieldNames = NameAvroUnicode
-		case "schema.name.adjustment.mode=avro_unicode":
-			o.SchemaNames = NameAvroUnicode
-		case "value.converter.ignore.default.for.nullables=true":
-			o.IgnoreDefaultForNullables = true
-		case "include.unknown.datatypes=true":
-			o.UnknownTypes = true
-		case "schema.name.adjustment.mode=avro":
-			o.SchemaNames = NameAvro
-		case "key.converter=org.apache.kafka.connect.json.JsonConverter":
-			o.KeyFormat = JSONSchemas
-		case "value.converter=org.apache.kafka.connect.json.JsonConverter":
-			o.ValueFormat = JSONSchemas
-		default:
-			known = false
-		}
-		if !known && !o.goldenRule(tb, key, value) {
-			tb.Fatalf("no option for %s=%s", key, value)
-		}
-	}
-	if g.config["value.converter.schemas.enable"] == "false" {
-		o.KeyFormat, o.ValueFormat = JSONBare, JSONBare
-	}
-	return o
-}
-
-// notOurs are properties that do not concern this package.
-var notOurs = regexp.MustCompile(`^(table\.include|publication|snapshot|signal|incremental|message\.key|` +
-	`skip|tombstones|topic|provide|.*\.schemas\.enable)`)
-
-// goldenRule adds the column rule that a property means.
-func (o *Options) goldenRule(tb testing.TB, key, value string) bool {
-	tb.Helper()
-	pattern, err := ColumnPattern(value)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	rule := ColumnRule{Columns: pattern}
-	switch {
-	case key == "column.propagate.source.type":
-		o.PropagateColumns = pattern
-		return true
-	case key == "datatype.propagate.source.type":
-		o.PropagateTypes = pattern
-		return true
-	case key == "column.exclude.list":
-		rule.Action = Exclude
-	case key == "column.include.list":
-		rule.Action = Include
-	case strings.HasPrefix(key, "column.mask.hash."):
-		hash, salt, _ := strings.Cut(strings.TrimPrefix(key, "column.mask.hash."), ".with.salt.")
-		algorithm, v2 := strings.CutPrefix(hash, "v2.")
-		rule.Action, rule.Hash, rule.Salt, rule.JavaObject = Hash, algorithm, []byte(salt), !v2
-	case strings.HasPrefix(key, "column.mask.with."):
-		rule.Action = Mask
-		_, err = fmt.Sscanf(key, "column.mask.with.%d.chars", &rule.Length)
-	case strings.HasPrefix(key, "column.truncate.to."):
-		rule.Action = Truncate
-		_, err = fmt.Sscanf(key, "column.truncate.to.%d.chars", &rule.Length)
-	default:
-		return notOurs.MatchString(key)
-	}
-	o.Columns = append(o.Columns, rule)
-	return err == nil
-}
-
 // goldenValue is what a recorded value says of its change but for the rows.
 type goldenValue struct {
 	Op     string
@@ -310,17 +219,24 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := readGolden(t, path)
 			o := g.options(t, name)
-			codecs := make([]*Codec, len(g.relations))
+			codecs, snapshots := make([]*Codec, len(g.relations)), make([]*Codec, len(g.relations))
 			for i, r := range g.relations {
 				if codecs[i], err = Compile(r, Topic(name, r.Namespace, r.Name), o); err != nil {
+					t.Fatal(err)
+				}
+				shape := *r
+				shape.Snapshot = true
+				if snapshots[i], err = Compile(&shape, Topic(name, r.Namespace, r.Name), o); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for i := range g.changes {
 				if c := &g.changes[i]; c.Relation < 0 {
 					g.checkMessage(t, c, CompileMessage(o))
-				} else {
+				} else if strings.Contains(string(c.Record.Value.Data), `"snapshot":"false"`) {
 					g.checkChange(t, c, codecs[c.Relation])
+				} else {
+					g.checkChange(t, c, snapshots[c.Relation])
 				}
 			}
 			g.checkTransactions(t, CompileTransaction(o))

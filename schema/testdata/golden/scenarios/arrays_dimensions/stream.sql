@@ -1,0 +1,1 @@
+INSERT INTO a SELECT id+10, i, t, n, ts, b FROM a;

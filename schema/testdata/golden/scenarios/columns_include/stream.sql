@@ -1,0 +1,7 @@
+UPDATE t SET w = 4;
+UPDATE u SET c = 'z';
+UPDATE k SET id = 2;
+INSERT INTO none VALUES (2, 2);
+DELETE FROM t;
+DELETE FROM u;
+DELETE FROM k;

@@ -1,0 +1,1 @@
+INSERT INTO t (id, a, r) VALUES (2, NULL, NULL);

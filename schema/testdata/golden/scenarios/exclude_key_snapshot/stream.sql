@@ -1,0 +1,4 @@
+UPDATE t SET v = 'b' WHERE id = 7;
+INSERT INTO u VALUES (2, 'b');
+DELETE FROM w;
+INSERT INTO ok VALUES (2);

@@ -1,0 +1,13 @@
+UPDATE a SET v = 'y';
+UPDATE a SET id = 2;
+UPDATE a SET w = 5;
+DELETE FROM a;
+INSERT INTO b VALUES (2, 'x');
+UPDATE c SET v = 'z';
+DELETE FROM c;
+UPDATE d SET v = 'y';
+UPDATE d SET id = 2;
+DELETE FROM d;
+UPDATE e SET w = NULL;
+UPDATE e SET v = 3;
+DELETE FROM e;

@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, i interval, iy interval year to month, id2 interval day to second(3), i0 interval(0), n interval NOT NULL DEFAULT '1 day', f interval DEFAULT '1 mon 2 days 03:04:05.678901', nd interval NOT NULL);
+INSERT INTO t (id, i, iy, id2, i0, nd) VALUES (1, '1 year 2 mons 3 days 04:05:06.789012', '1 year 2 mons', '3 days 04:05:06.789', '04:05:06', '0'), (2, '-1 year +2 mons -3 days +04:05:06.7', '-1 mon', '-0.001', '-1 s', '178000000 years'), (3, '-00:00:00.000001', NULL, '100:00:00', '1 day -1 s', '2147483647 days');

@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, m money, mn money NOT NULL, n numeric(30,10), v numeric, d numeric(6,2) NOT NULL DEFAULT 1.25, e numeric DEFAULT 2.5);
+INSERT INTO t VALUES (1, 1234567.89, -0.51, 12345678901234567890.0123456789, 1e308, 1, 2), (2, 0.5, 1.49, -999, 1e-320, 1, NULL);

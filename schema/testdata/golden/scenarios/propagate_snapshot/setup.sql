@@ -1,0 +1,3 @@
+CREATE DOMAIN dn AS numeric; CREATE DOMAIN di AS int; CREATE SEQUENCE sq;
+CREATE TABLE p (id bigserial PRIMARY KEY, s2 smallserial, nn numeric, na numeric[], n5 numeric(5), dn dn, di di DEFAULT 3, idn int GENERATED ALWAYS AS IDENTITY, sq int DEFAULT nextval('sq'), sqb bigint DEFAULT nextval('sq') + 1, sqt text DEFAULT nextval('sq'), v varchar, va varchar[], t0 time(0), ta timestamp(3)[], c char, ca char(4)[], b bit, vb varbit, iv interval, iv0 interval(0), q "char", nm name, o oid, txt text, r real[], bl bool[], by bytea, m money, ser int DEFAULT nextval('sq'::regclass) NOT NULL);
+INSERT INTO p (nn) VALUES (1.5);

@@ -1,0 +1,1 @@
+INSERT INTO p (nn) VALUES (2.5);

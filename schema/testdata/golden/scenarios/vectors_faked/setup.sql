@@ -1,0 +1,5 @@
+CREATE TYPE vector; CREATE FUNCTION vector_in(cstring) RETURNS vector AS 'textin' LANGUAGE internal STRICT IMMUTABLE; CREATE FUNCTION vector_out(vector) RETURNS cstring AS 'textout' LANGUAGE internal STRICT IMMUTABLE; CREATE TYPE vector (INPUT = vector_in, OUTPUT = vector_out, LIKE = text);
+CREATE TYPE halfvec; CREATE FUNCTION halfvec_in(cstring) RETURNS halfvec AS 'textin' LANGUAGE internal STRICT IMMUTABLE; CREATE FUNCTION halfvec_out(halfvec) RETURNS cstring AS 'textout' LANGUAGE internal STRICT IMMUTABLE; CREATE TYPE halfvec (INPUT = halfvec_in, OUTPUT = halfvec_out, LIKE = text);
+CREATE TYPE sparsevec; CREATE FUNCTION sparsevec_in(cstring) RETURNS sparsevec AS 'textin' LANGUAGE internal STRICT IMMUTABLE; CREATE FUNCTION sparsevec_out(sparsevec) RETURNS cstring AS 'textout' LANGUAGE internal STRICT IMMUTABLE; CREATE TYPE sparsevec (INPUT = sparsevec_in, OUTPUT = sparsevec_out, LIKE = text);
+CREATE TABLE t (id int PRIMARY KEY, v vector, h halfvec, s sparsevec, vn vector NOT NULL, hn halfvec NOT NULL, last int);
+INSERT INTO t VALUES (1, '[1,2.5,-3e10]', '[1.5,2,65504]', '{1:1.5,3:-2}/5', '[0.1]', '[0.1]', 1);
