@@ -18,7 +18,7 @@ build: ## write bin/tributary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
 
 test: ## all tests that need nothing but Go (Postgres comes from Maven Central, once)
-	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 20m -skip '^TestReal' ./...
+	env $(LAB:%=-u %) $(GO) test $(RACE) -timeout 20m -skip '^TestReal' ./... && cd deploy/check && $(GO) test ./...
 
 test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY, _CONNECT, _S3
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
@@ -57,6 +57,7 @@ fuzz: ## each fuzz target for 30 s
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | sed -E 's|/[^/]*:func | |' | while read dir name; do \
 		echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime 30s $$dir </dev/null || exit 1; done
 
+deploy-check: ; $(MAKE) -C deploy check ## chart, manifests, templates and builds: what CI leaves to deploy/Makefile
 clean: ## remove what was built, and the results of tests
 	rm -rf bin
 	$(GO) clean -testcache

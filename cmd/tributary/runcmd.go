@@ -113,6 +113,14 @@ func (p *program) runCommand() *cobra.Command {
 	return cmd
 }
 
+// newRegistry holds the metrics of the process, of the program's version, and those that the board knows.
+func newRegistry(b *board) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(), slotCollector{b})
+	return registry
+}
+
 // serve runs the pipeline beside the status server and the progress display, until the pipeline ends.
 func (p *program) serve(ctx context.Context, config Config) error {
 	shown := newProgress(p.stderr, isTerminal(p.stderr))
@@ -120,11 +128,8 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	for _, note := range config.notes {
 		log.Warn("configuration", "note", note)
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	b := newBoard(config)
-	registry.MustRegister(slotCollector{b})
+	registry := newRegistry(b)
 	listener, err := listen(ctx, config.HTTP.Listen)
 	switch {
 	case err != nil && config.Compatibility == "debezium" && config.origins["http.listen"].kind == "":
