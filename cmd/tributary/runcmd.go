@@ -59,7 +59,7 @@ type metrics struct {
 }
 
 // newMetrics registers the metrics of all packages, and those of the program itself.
-func newMetrics(registry *prometheus.Registry) metrics {
+func newMetrics(registry prometheus.Registerer) metrics {
 	m := metrics{
 		publisher.NewMetrics(registry), snapshot.NewMetrics(registry),
 		prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -117,7 +117,8 @@ func (p *program) runCommand() *cobra.Command {
 func newRegistry(b *board) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(), slotCollector{b})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
+		slotCollector{b}, statusCollector{b})
 	return registry
 }
 
