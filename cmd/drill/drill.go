@@ -195,7 +195,7 @@ func (l *life) strike(ctx context.Context, r *rand.Rand, fresh bool) ([]string, 
 			errs = append(errs, fmt.Errorf("fault %s: %w", f.name, err))
 		}
 	}
-	for range 4 + r.IntN(9) {
+	for range l.s.faults + r.IntN(9) {
 		pause(ctx, time.Duration(r.IntN(2500))*time.Millisecond)
 		f, own := draw(l.faults, r), rand.New(rand.NewPCG(r.Uint64(), 0))
 		if ctx.Err() != nil {

@@ -22,7 +22,7 @@ func TestRealDrill(t *testing.T) {
 			err := run(t.Context(), settings{
 				binary: binary, delivery: delivery, seed: uint64(7 + i), rounds: 1, kafka: kafka,
 				registry: registry, out: filepath.Join(dir, delivery+".jsonl"), state: dir, scale: 0.2, bulk: 5000,
-				patience: 5 * time.Minute,
+				patience: 5 * time.Minute, faults: 4,
 			})
 			if err != nil {
 				t.Error(err)

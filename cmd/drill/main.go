@@ -23,6 +23,7 @@ type settings struct {
 	bulk                  int     // rows of the largest transaction
 	kafkaDisk             string  // directory on the broker's file system, to be filled
 	patience              time.Duration
+	faults                int // least in a round
 	only                  string
 }
 
@@ -38,6 +39,7 @@ func main() {
 	flag.StringVar(&s.kafkaKill, "kafka-kill", "", "shell command that kills the broker")
 	flag.StringVar(&s.kafkaStart, "kafka-start", "", "shell command that starts it again and waits")
 	flag.StringVar(&s.kafkaDisk, "kafka-disk", "", "directory on the broker's own small disk, to be filled")
+	flag.IntVar(&s.faults, "faults", 4, "the least number of faults in a round; chance adds up to 8")
 	flag.DurationVar(&s.patience, "patience", 5*time.Minute, "how long a pipeline may take to catch up")
 	flag.StringVar(&s.out, "out", "drill.jsonl", "where a JSON line for each round is appended")
 	flag.StringVar(&s.state, "state", "", "directory for logs; empty is a temporary one, kept after a failure")
