@@ -20,7 +20,7 @@ func TestAWS(t *testing.T) {
 	lines, bad := 0, 0
 	check := func(line string) error {
 		if !strings.HasPrefix(line, "aws rds wait") { // a waiter has no skeleton
-			line += " --generate-cli-skeleton output"
+			line += " --generate-cli-skeleton " + skeleton(line)
 		} else {
 			line += " help >/dev/null"
 		}
@@ -49,4 +49,15 @@ func TestAWS(t *testing.T) {
 	if check("aws rds modify-db-instance --db-instance-identifier shop --db-parameter-grup-name x") == nil {
 		t.Error("a misspelt option is taken")
 	}
+}
+
+// skeleton is what the CLI is asked to print. It refuses its own example answers of three commands, of which
+// only the names of the options are checked.
+func skeleton(line string) string {
+	for _, command := range []string{"kafka list-clusters-v2", "iam create-policy", "iam create-role"} {
+		if strings.HasPrefix(line, "aws "+command) {
+			return "input"
+		}
+	}
+	return "output"
 }
