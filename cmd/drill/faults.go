@@ -326,7 +326,7 @@ func stopKafka(d time.Duration) func(context.Context, *life, *rand.Rand) error {
 }
 
 func shell(ctx context.Context, command string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // a broker looks through its log
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "/bin/sh", "-c", command).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", command, err, out)
