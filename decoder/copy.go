@@ -108,7 +108,7 @@ func SetFailover(ctx context.Context, conn *pgconn.PgConn, name string) error {
 // OpenCopy opens a stream on a temporary copy of the slot source, which is left alone. The copy is called
 // o.Slot, and goes with the stream. o.Conn is ignored.
 func OpenCopy(ctx context.Context, source string, o StreamOptions) (*Stream, error) {
-	o.Connect.Replication = true
+	o.Connect.Replication, o.CatchUp.Stay = true, true
 	conn, err := Connect(ctx, o.Connect)
 	if err != nil {
 		return nil, err

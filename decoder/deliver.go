@@ -30,10 +30,10 @@ func (s *Stream) offer(out chan<- *Batch, now time.Time) {
 	if !s.ready(now) {
 		return
 	}
-	confirm, urgent := s.batch.Confirm, s.batch.Urgent
+	confirm, urgent, data := s.batch.Confirm, s.batch.Urgent, len(s.batch.Transactions) > 0
 	select {
 	case out <- s.batch:
-		s.delivered(confirm, urgent)
+		s.delivered(confirm, urgent, data)
 	default:
 		if s.blocked.IsZero() && len(s.batch.Transactions) > 0 {
 			s.blocked = now
@@ -46,11 +46,11 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 	if s.batch.Empty() {
 		return nil
 	}
-	confirm, urgent := s.batch.Confirm, s.batch.Urgent
+	confirm, urgent, data := s.batch.Confirm, s.batch.Urgent, len(s.batch.Transactions) > 0
 	// Once sent, the batch is no longer ours to read: Confirm was noted before.
 	select {
 	case out <- s.batch:
-		s.delivered(confirm, urgent)
+		s.delivered(confirm, urgent, data)
 		return nil
 	default:
 	}
@@ -62,7 +62,7 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 	for {
 		select {
 		case out <- s.batch:
-			s.delivered(confirm, urgent)
+			s.delivered(confirm, urgent, data)
 			return nil
 		case now := <-tick.C:
 			if err := s.serve(now); err != nil {
@@ -78,8 +78,11 @@ func (s *Stream) deliver(ctx context.Context, out chan<- *Batch) error {
 
 // delivered begins the next batch: the one before, which could confirm this much, belongs to its receiver
 // now.
-func (s *Stream) delivered(confirm LSN, urgent bool) {
+func (s *Stream) delivered(confirm LSN, urgent, data bool) {
 	s.lastConfirm = max(s.lastConfirm, confirm)
+	if data {
+		s.lastData = max(s.lastData, confirm)
+	}
 	if urgent {
 		s.urged = max(s.urged, confirm)
 	}
@@ -93,10 +96,13 @@ func (s *Stream) delivered(confirm LSN, urgent bool) {
 // nothing for wal_sender_timeout, also one that reads busily.
 func (s *Stream) serve(now time.Time) error {
 	defer s.publish(now)
+	if s.away {
+		return nil
+	}
 	if err := s.probeShutdown(now); err != nil {
 		return err
 	}
-	if !s.held.IsZero() || !s.blocked.IsZero() {
+	if !s.held.IsZero() || !s.blocked.IsZero() || s.catch != nil {
 		if err := s.unread(now); err != nil {
 			return err
 		}
@@ -107,7 +113,7 @@ func (s *Stream) serve(now time.Time) error {
 		return fmt.Errorf("stream slot %s: it wants %s confirmed, which is not durable yet: %w",
 			s.o.Slot, s.serverEnd, ErrServerShutdown)
 	}
-	s.pacer.nudge = s.oversleeps && s.held.IsZero() && s.blocked.IsZero()
+	s.pacer.nudge = s.oversleeps && s.held.IsZero() && s.blocked.IsZero() && s.catch == nil
 	confirmed := s.confirmed()
 	if now.Before(s.pacer.due(confirmed)) {
 		return nil
@@ -214,6 +220,8 @@ func (s *Stream) end(ctx context.Context, err error) error {
 // finish answers the server until the receiver is done with all that was delivered, or StopTimeout, and says
 // goodbye.
 func (s *Stream) finish(ctx context.Context) error {
+	s.endLook()
+	s.endCatchUp()
 	began := time.Now()
 	tick := time.NewTicker(replyGap)
 	defer tick.Stop()
@@ -245,12 +253,22 @@ func (s *Stream) finish(ctx context.Context) error {
 	return s.goodbye(confirmed)
 }
 
-// goodbye confirms for the last time, ends the copy and the session, and waits for the server to do the
-// same: then the slot is free. What still arrives is thrown away; it was not delivered and will come again.
+// goodbye confirms for the last time and ends the session.
 func (s *Stream) goodbye(confirmed LSN) error {
 	s.closed = true
+	s.endLook()
+	s.endCatchUp()
 	s.batch.Release()
 	s.batch = s.o.Pool.Get()
+	if s.away {
+		return nil
+	}
+	return s.partWith(confirmed)
+}
+
+// partWith confirms, ends the copy and the session, and waits for the server to do the same: then the slot
+// is free. What still arrives is thrown away; it was not delivered and will come again.
+func (s *Stream) partWith(confirmed LSN) error {
 	now := time.Now()
 	s.pacer.sent(now, confirmed)
 	s.publish(now)

@@ -24,6 +24,45 @@
 // belongs to nobody, is never changed, and stays valid. The Decoder belongs to the goroutine that calls it
 // and keeps nothing of the bytes that it is given.
 //
+// # Two lanes
+//
+// A Stream that is far behind (StreamOptions.CatchUp) reads the same messages in another way: as the rows of
+// pg_logical_slot_get_binary_changes, in rounds of some hundred thousand, on a temporary copy of the slot.
+// The server then sends them by the buffer and not one by one, at a multiple of the rate and a fraction of
+// its CPU. The main connection stays open meanwhile, unread and answered:
+//
+//	main slot   ---- streams ----|---- held, confirmed, not read ----|---- streams ---->
+//	copy                         |==round==|==round==| ... |==round==|  and is gone
+//
+// It is exactly as safe as streaming:
+//
+//   - Both lanes are the same plugin over the same WAL from the same slot state, so they send the same
+//     messages in the same order, under the same LSNs; one kind of Decoder decodes them. A lane is left, and
+//     the other taken, between two transactions only, and the Decoder of the other drops what commits below
+//     the end of the last transaction that has come, by the rule by which the server itself cuts off at a
+//     start position.
+//   - Reading the copy moves the copy, at the end of each call, before anything of it is published. The main
+//     slot, which alone survives a crash, is moved by nothing but the statuses on its connection, with what
+//     is durable in Kafka. A crash loses the copy, and the next start reads again from there.
+//   - The main connection is the lock that keeps other instances out, in this lane as in the other.
+//   - The end of a call says, as a keepalive does, up to where everything has come: all that commits before
+//     it.
+//   - A call that fails does so before its first row, since the server collects the whole result first; the
+//     live lane then goes on from there. A connection that breaks inside of a transaction ends the stream.
+//   - While the main slot's walsender is blocked the slot keeps its WAL. So every CatchUpOptions.Reopen
+//     bytes, and before the way back, its connection is closed and opened again at the confirmed position:
+//     only when all that has left is durable, so that whoever takes the slot in that moment begins behind
+//     it. Then, or when the slot was moved meanwhile, the stream ends as with any slot that another has
+//     taken.
+//   - A failover slot is not read beyond what the standbys in synchronized_standby_slots have confirmed,
+//     short of it by a megabyte, since a call ends with the record that reaches its limit.
+//
+// Each call decodes again from the copy's restart LSN. So a round reads as much as that is away, at least 64
+// MiB and at most 1 GiB of WAL, and a copy whose restart LSN lies more than 2 GiB back, as behind a
+// transaction that has been open for long, is left for the live lane. A transaction is never divided: the
+// round that it commits in has all of it, in the server's work_mem or its temporary files; rows are read as
+// they come.
+//
 // # Protocol
 //
 // A session speaks pgoutput's protocol version 1, where a transaction is sent whole, once it has committed:

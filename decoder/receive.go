@@ -113,16 +113,19 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 		if err := s.ended(ctx); err != nil {
 			return err
 		}
+		if err := s.chooseLane(ctx, out, to, now); err != nil {
+			return err
+		}
 		// While the channel is blocked the batch goes on filling, up to its limit: a batch costs its receiver
 		// about the same whatever it holds.
-		n, err := s.wire.fill(s.nextWake(now))
+		n, err := s.source().fill(s.nextWake(now))
 		if err != nil {
 			return s.lost(err)
 		}
 		if n > 0 {
 			s.o.Failpoint(pointReceived)
 		}
-		if n == 0 && s.blocked.IsZero() {
+		if n == 0 && s.blocked.IsZero() && s.catch == nil {
 			s.caughtUp = time.Now()
 		}
 		if n == 0 && !s.blocked.IsZero() {
@@ -132,6 +135,14 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 			}
 		}
 	}
+}
+
+// chooseLane decides which connection is read.
+func (s *Stream) chooseLane(ctx context.Context, out chan<- *Batch, to Limit, now time.Time) error {
+	if s.catch != nil {
+		return s.steer(ctx, out, now)
+	}
+	return s.consider(to, now)
 }
 
 // standPause is how soon a stream that stands at its limit sees another one.
@@ -204,28 +215,29 @@ func (s *Stream) ended(ctx context.Context) error {
 // returns true when it stands before until.
 func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool, error) {
 	for {
-		kind, body, size, err := s.wire.peek()
+		w := s.source()
+		kind, body, size, err := w.peek()
 		if err != nil {
 			return false, s.unreadable(err)
 		}
 		if size == 0 {
 			return false, nil
 		}
-		switch kind {
-		case 'd':
-			before, after, err := s.copyData(body, until)
-			if err != nil || before {
-				return before, err
-			}
-			s.wire.skip(size)
-			if after {
-				return true, nil
-			}
+		var before, after bool
+		switch {
+		case s.catch != nil:
+			before, after, err = s.fromRound(kind, body, until)
+		case kind == 'd':
+			before, after, err = s.copyData(body, until)
 		default:
-			s.wire.skip(size)
-			if err := s.aside(kind, body); err != nil {
-				return false, err
-			}
+			err = s.aside(kind, body)
+		}
+		if err != nil || before {
+			return before, err
+		}
+		w.skip(size)
+		if after {
+			return true, nil
 		}
 		if s.batch.Full() {
 			if err := s.deliver(ctx, out); err != nil {
@@ -243,35 +255,8 @@ func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool,
 func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error) {
 	switch {
 	case len(body) >= 25 && body[0] == 'w':
-		start, message := LSN(binary.BigEndian.Uint64(body[1:])), body[25:]
-		// Inside a transaction nothing is compared with until: its COMMIT belongs to its BEGIN.
-		open := s.decoder.InTransaction()
-		if until > 0 && !open && position(message) >= until {
-			return true, false, nil
-		}
-		if s.batch.Empty() || s.batchSince.IsZero() {
-			s.batchSince = s.wire.lastRead
-		}
-		if !open {
-			s.transaction = s.wire.lastRead
-		}
-		if len(message) >= 17 && message[0] == 'B' {
-			s.committed = int64(binary.BigEndian.Uint64(message[9:])) + postgresEpoch
-		}
-		transactions, changes := len(s.batch.Transactions), 0
-		if transactions > 0 {
-			changes = len(s.batch.Transactions[transactions-1].Changes)
-		}
-		if err := s.decoder.Decode(start, message, s.batch); err != nil {
-			return false, false, fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
-		}
-		if s.o.Observe != nil {
-			s.observe(transactions, changes)
-		}
-		s.o.Failpoint(pointDecoded)
-		// Relation and Type messages have start 0, and rows of interleaved transactions run backwards.
-		s.received = max(s.received, start)
-		return false, false, nil
+		before, err := s.change(LSN(binary.BigEndian.Uint64(body[1:])), body[25:], until)
+		return before, false, err
 	case len(body) >= 18 && body[0] == 'k':
 		walEnd := LSN(binary.BigEndian.Uint64(body[1:]))
 		s.serverEnd = walEnd
@@ -282,7 +267,8 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		// A keepalive takes the road of data: it confirms only what was sent before it, once that is durable.
 		s.decoder.Keepalive(walEnd, s.batch)
 		if !s.decoder.InTransaction() {
-			s.caughtUp, s.idleEnd = s.wire.lastRead, walEnd
+			// Behind what was read through SQL the main connection begins further back.
+			s.caughtUp, s.idleEnd = s.wire.lastRead, max(s.idleEnd, walEnd)
 		}
 		s.batch.Urgent = s.pacer.storm(time.Now())
 		return false, until > 0 && !s.decoder.InTransaction() && walEnd >= until, nil
@@ -290,6 +276,38 @@ func (s *Stream) copyData(body []byte, until LSN) (before, after bool, err error
 		return false, false, fmt.Errorf("stream slot %s: an empty message", s.o.Slot)
 	}
 	return false, false, fmt.Errorf("stream slot %s: message 0x%02x of %d bytes", s.o.Slot, body[0], len(body))
+}
+
+// change takes one pgoutput message, which was sent at LSN start, from either lane. before is as in copyData.
+func (s *Stream) change(start LSN, message []byte, until LSN) (before bool, err error) {
+	// Inside a transaction nothing is compared with until: its COMMIT belongs to its BEGIN.
+	open := s.decoder.InTransaction()
+	if until > 0 && !open && position(message) >= until {
+		return true, nil
+	}
+	if s.batch.Empty() || s.batchSince.IsZero() {
+		s.batchSince = s.source().lastRead
+	}
+	if !open {
+		s.transaction = s.source().lastRead
+	}
+	if len(message) >= 17 && message[0] == 'B' {
+		s.committed = int64(binary.BigEndian.Uint64(message[9:])) + postgresEpoch
+	}
+	transactions, changes := len(s.batch.Transactions), 0
+	if transactions > 0 {
+		changes = len(s.batch.Transactions[transactions-1].Changes)
+	}
+	if err := s.decoder.Decode(start, message, s.batch); err != nil {
+		return false, fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
+	}
+	if s.o.Observe != nil {
+		s.observe(transactions, changes)
+	}
+	s.o.Failpoint(pointDecoded)
+	// Relation and Type messages have start 0, and rows of interleaved transactions run backwards.
+	s.received = max(s.received, start)
+	return false, nil
 }
 
 // position returns where a message that begins something stands in the total order: a BEGIN's commit LSN,

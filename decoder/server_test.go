@@ -27,6 +27,24 @@ func onServers(t *testing.T, f func(t *testing.T, db *database)) {
 	}
 }
 
+// onLanes is onServers, with the slot read live and, whenever that is possible, through SQL.
+func onLanes(t *testing.T, f func(t *testing.T, db *database)) {
+	t.Helper()
+	for _, lane := range []string{"live", "catch-up"} {
+		t.Run(lane, func(t *testing.T) {
+			onServers(t, func(t *testing.T, db *database) {
+				if lane == "catch-up" {
+					db.catchUp = eager
+				}
+				f(t, db)
+			})
+		})
+	}
+}
+
+// eager is behind at once, and reads little at a time.
+var eager = CatchUpOptions{Bytes: 1, interval: 10 * time.Millisecond, least: 64 << 10}
+
 // databases makes the names of databases unique in this process.
 var databases atomic.Int64
 
@@ -37,6 +55,7 @@ type database struct {
 	url     string
 	version int
 	connect ConnectOptions
+	catchUp CatchUpOptions
 	admin   *pgconn.PgConn // on the server's first database
 	conn    *pgconn.PgConn // on this one
 }
@@ -114,7 +133,7 @@ func (db *database) prepare() *CreatedSlot {
 func (db *database) options() StreamOptions {
 	return StreamOptions{
 		Connect: db.connect, Slot: db.slotName(), Publications: []string{`Pub "1`},
-		Decoder: DecoderOptions{Describe: describeText},
+		Decoder: DecoderOptions{Describe: describeText}, CatchUp: db.catchUp,
 	}
 }
 

@@ -36,6 +36,10 @@ type ConnectOptions struct {
 	ApplicationName string
 	// Timeout bounds one attempt to connect to one address; 0 means the URL's connect_timeout, or 10 s.
 	Timeout time.Duration
+
+	// bulk is an ordinary connection that is read as a replication connection is: much at a time, or not at
+	// all.
+	bulk bool
 }
 
 // maxApplicationName is NAMEDATALEN-1: the server cuts longer names, with a notice.
@@ -95,7 +99,7 @@ func Config(ctx context.Context, o ConnectOptions) (*pgconn.Config, error) {
 			return nil, fmt.Errorf("read the password of %s: %w", config.User, err)
 		}
 	}
-	for name, value := range PinnedParameters(o.Replication) {
+	for name, value := range PinnedParameters(o.Replication || o.bulk) {
 		deleteFold(config.RuntimeParams, name)
 		config.RuntimeParams[name] = value
 	}
@@ -115,7 +119,7 @@ func Config(ctx context.Context, o ConnectOptions) (*pgconn.Config, error) {
 	}}
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
-		if err != nil || !o.Replication {
+		if err != nil || !o.Replication && !o.bulk {
 			return conn, err
 		}
 		return newSocket(conn), nil

@@ -133,12 +133,20 @@ func (w *wire) peek() (kind byte, body []byte, size int, err error) {
 // tooLarge names the table, whose OID stands behind the headers of a row message:
 //
 //	'd' 1 | length 4 | 'w' 1 | start, end, time 24 | I, U or D 1 | relation 4
+//	'D' 1 | length 4 | columns 2 | 8 4 | LSN 8 | length 4 | I, U or D 1 | relation 4
 func (w *wire) tooLarge(have []byte, length int) error {
 	e := &RowTooLargeError{Bytes: length, Limit: w.limit}
-	if len(have) >= 35 && have[0] == 'd' && have[5] == 'w' {
-		if k := have[30]; k == 'I' || k == 'U' || k == 'D' {
-			e.Relation = binary.BigEndian.Uint32(have[31:])
-		}
+	at := 0
+	switch {
+	case len(have) >= 35 && have[0] == 'd' && have[5] == 'w':
+		at = 30
+	case len(have) >= 28 && have[0] == 'D':
+		at = 23
+	default:
+		return e
+	}
+	if k := have[at]; k == 'I' || k == 'U' || k == 'D' {
+		e.Relation = binary.BigEndian.Uint32(have[at+1:])
 	}
 	return e
 }

@@ -52,6 +52,8 @@ type StreamOptions struct {
 	// MaxRowBytes bounds one message, the old and the new row together; 0 means 16 MiB. A larger one is a
 	// *RowTooLargeError.
 	MaxRowBytes int
+	// CatchUp says when the slot is read through SQL.
+	CatchUp CatchUpOptions
 	// Observe, when set, is shown every change once it is decoded and before its batch leaves, by the
 	// goroutine that calls Follow, Until and Run. It may set the batch's Progress and change nothing else;
 	// what it is given is valid until it returns.
@@ -67,7 +69,8 @@ type StreamOptions struct {
 	// Logger gets the life story; nil is silence.
 	Logger *slog.Logger
 	// Failpoint, if set, is told the name of each step of a message's way when it is done: received, decoded,
-	// delivered, status. A test ends the process in it; a release has none.
+	// delivered, status; crossed and parted on the way into the catch-up lane and out of it. A test ends the
+	// process in it; a release has none.
 	Failpoint func(name string)
 }
 
@@ -77,6 +80,8 @@ const (
 	pointDecoded   = "decoded"   // a message is in the batch
 	pointDelivered = "delivered" // a batch is with its receiver
 	pointStatus    = "status"    // the server was told what is confirmed
+	pointCrossed   = "crossed"   // the other lane is read from here on
+	pointParted    = "parted"    // the main connection is closed, the next not yet open
 )
 
 func (o StreamOptions) withDefaults() StreamOptions {
@@ -95,6 +100,9 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
 	}
+	if o.CatchUp.Reopen <= 0 {
+		o.CatchUp.Reopen = defaultReopenBytes
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -105,8 +113,13 @@ func (o StreamOptions) withDefaults() StreamOptions {
 // StreamStatus is what a Stream knows of itself at one moment.
 type StreamStatus struct {
 	Slot string
-	// Lane is how the slot is read: live.
-	Lane string
+	// Lane is how the slot is read: live or catch-up. Refusal is why the stream stays live although it was
+	// far behind when that was last looked at.
+	Lane    string
+	Refusal string
+	// CatchUps counts how often the catch-up lane was taken, Reopened how often the main connection was
+	// opened anew for its sake.
+	CatchUps, Reopened uint64
 	// PID is the walsender's process id.
 	PID uint32
 	// Received is the highest position that was received, ServerEnd how far the server had decoded when it
@@ -132,8 +145,10 @@ type StreamStatus struct {
 	Notice string
 	// Stopping says that the server asks for replies in the way of one that wants to shut down.
 	Stopping bool
-	// Closed says that the session has ended: the slot may be another's.
-	Closed bool
+	// Closed says that the session has ended: the slot may be another's. Reopening says that it has ended and
+	// that the next one is on its way: nothing was unconfirmed when it ended.
+	Closed    bool
+	Reopening bool
 	// Expired says that the server had been silent for its wal_sender_timeout at some time: it may have
 	// given the slot to another, whatever was read since, which may have waited in the socket.
 	Expired bool
@@ -170,7 +185,8 @@ type Stream struct {
 	caughtUp    time.Time // when there was nothing to read
 	committed   int64     // the commit time of the last BEGIN, microseconds since 1970
 	closed      bool
-	out         []byte // reused for statuses
+	crossing
+	out []byte // reused for statuses
 	// noticed is the last notice, noticedAt when it came, noticeLogged when it was logged.
 	noticed                 string
 	noticedAt, noticeLogged time.Time
@@ -378,11 +394,12 @@ func (s *Stream) heard(at time.Time) {
 func (s *Stream) publish(now time.Time) {
 	s.heard(s.wire.lastRead)
 	status := StreamStatus{
-		Slot: s.o.Slot, Lane: "live", PID: s.pid, Received: s.received,
-		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.wire.lastRead,
+		Slot: s.o.Slot, PID: s.pid, Received: s.received,
+		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.source().lastRead,
 		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
 		Closed: s.closed, Expired: s.expired,
 	}
+	s.tell(&status)
 	if now.Sub(s.noticedAt) < noticeFresh {
 		status.Notice = s.noticed
 	}
@@ -412,6 +429,11 @@ func (s *Stream) Close() error {
 // hangUp tells the server and closes the socket.
 func (s *Stream) hangUp() error {
 	s.closed = true
+	s.endLook()
+	s.endCatchUp()
+	if s.away {
+		return nil
+	}
 	// The server learns of a closed socket too, only later; so a failed farewell changes nothing.
 	farewell := s.wire.send([]byte{'X', 0, 0, 0, 4})
 	if err := s.wire.conn.Close(); err != nil && farewell == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestStreamDeliversAndConfirms(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		created := db.prepare()
 		o := db.options()
 		o.Conn = created.Conn
@@ -21,7 +21,7 @@ func TestStreamDeliversAndConfirms(t *testing.T) {
 		}
 		waitFor(t, "20050 changes", func() bool { return r.rows.Load() == 20050 })
 		status := s.Status()
-		if status.Received <= created.Point || status.Timeout <= 0 || status.PID == 0 || status.Lane != "live" {
+		if status.Received <= created.Point || status.Timeout <= 0 || status.PID == 0 || status.Lane == "" {
 			t.Errorf("status: %+v", status)
 		}
 		if err := r.end(); err != nil {
@@ -39,7 +39,7 @@ func TestStreamDeliversAndConfirms(t *testing.T) {
 
 // An idle slot follows what is written elsewhere, and without that WAL would be kept for ever.
 func TestStreamConfirmsUnpublishedActivity(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		created := db.prepare()
 		o := db.options()
 		o.Conn = created.Conn
@@ -60,7 +60,7 @@ func TestStreamConfirmsUnpublishedActivity(t *testing.T) {
 }
 
 func TestStreamUntilStopsBeforeThePoint(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		created := db.prepare()
 		o := db.options()
 		o.Conn = created.Conn
@@ -123,7 +123,7 @@ func (db *database) short() {
 }
 
 func TestStreamHoldOutlivesTheServersTimeout(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		db.short()
 		created := db.prepare()
 		db.exec("INSERT INTO public.t SELECT i, repeat('x', 100) FROM generate_series(1, 100000) i")
@@ -154,7 +154,7 @@ func TestStreamHoldOutlivesTheServersTimeout(t *testing.T) {
 }
 
 func TestStreamBlockedChannelOutlivesTheServersTimeout(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		db.short()
 		created := db.prepare()
 		db.exec("INSERT INTO public.t SELECT i, repeat('x', 100) FROM generate_series(1, 100000) i")
@@ -242,7 +242,7 @@ func TestOpenRefusals(t *testing.T) {
 // A publication that is not there when a change is written poisons the slot before Postgres 18 and loses
 // the change from then on: both must end the stream.
 func TestStreamMissingPublicationIsFatal(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		created := db.prepare()
 		o := db.options()
 		o.Conn = created.Conn
@@ -258,7 +258,7 @@ func TestStreamMissingPublicationIsFatal(t *testing.T) {
 }
 
 func TestStreamRowTooLarge(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		created := db.prepare()
 		o := db.options()
 		o.Conn, o.MaxRowBytes = created.Conn, 2<<20
@@ -355,7 +355,8 @@ func TestStreamExpires(t *testing.T) {
 // out to be in a hurry: the publisher may have put it off.
 func TestUrgentIsSaidOnce(t *testing.T) {
 	pool := NewPool(PoolOptions{})
-	s := &Stream{o: StreamOptions{Pool: pool}, decoder: NewDecoder(DecoderOptions{}), batch: pool.Get()}
+	s := &Stream{o: StreamOptions{Pool: pool}.withDefaults(), batch: pool.Get()}
+	s.decoder = NewDecoder(DecoderOptions{})
 	out := make(chan *Batch, 10)
 	for i, test := range []struct {
 		urgent, want bool

@@ -106,7 +106,7 @@ func (b *bench) latencyTurn(ctx context.Context, mode string, rate int) (s sampl
 	if err != nil {
 		return s, err
 	}
-	prefix, config, err := b.configure(mode, slot, "no_data")
+	prefix, config, err := b.configure(reader{mode: mode}, slot, "no_data")
 	if err != nil {
 		return s, err
 	}

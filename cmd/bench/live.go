@@ -22,6 +22,13 @@ const (
 	caseAtLeast  = "live/narrow/at-least-once"
 	caseCopy     = "raw/copy"
 	caseSnapshot = "snapshot/narrow"
+	caseSQL      = "sql/narrow"
+	caseCatchUp  = "catchup/narrow"
+
+	caseCatchUpAtLeast = "catchup/narrow/at-least-once"
+
+	// catchUpBytes has a backlog of a fifth of a million narrow rows read by the catch-up lane.
+	catchUpBytes = "32MiB"
 
 	// before ends the cases of the program that -before names.
 	before = "@before"
@@ -42,30 +49,51 @@ type turn struct {
 
 func (t turn) rate() float64 { return float64(t.rows) / t.seconds }
 
-// reader is a case of the live group.
-type reader struct{ name, mode, binary string }
+// reader is a case of the live group or the catch-up group.
+type reader struct {
+	name, mode, binary string
+	catchUp            string // source.catch_up_bytes
+}
 
 // readers are those that take turns. With -before the other program's cases end in @before.
 func (b *bench) readers() []reader {
 	all := []reader{
-		{caseRaw, "", ""}, {caseExactly, exactly, b.binary}, {caseAtLeast, atLeast, b.binary},
+		{caseRaw, "", "", ""}, {caseExactly, exactly, b.binary, "0"}, {caseAtLeast, atLeast, b.binary, "0"},
 	}
 	if b.before != "" {
 		all = append(all,
-			reader{caseExactly + before, exactly, b.before}, reader{caseAtLeast + before, atLeast, b.before})
+			reader{caseExactly + before, exactly, b.before, ""},
+			reader{caseAtLeast + before, atLeast, b.before, ""})
 	}
 	return all
 }
 
+// catchUpReaders are those of the catch-up group, in the order of their turns.
+func (b *bench) catchUpReaders() []reader {
+	return []reader{
+		{caseRaw, "", "", ""},
+		{caseSQL, "", "", ""},
+		{caseExactly, exactly, b.binary, "0"},
+		{caseCatchUp, exactly, b.binary, catchUpBytes},
+		{caseCatchUpAtLeast, atLeast, b.binary, catchUpBytes},
+	}
+}
+
 // live measures the replication protocol's lane beside a client that reads and discards.
-func (b *bench) live(ctx context.Context) ([]line, error) {
+func (b *bench) live(ctx context.Context) ([]line, error) { return b.lanes(ctx, b.readers()) }
+
+// catchUp measures both lanes beside clients that read and discard.
+func (b *bench) catchUp(ctx context.Context) ([]line, error) { return b.lanes(ctx, b.catchUpReaders()) }
+
+// lanes has readers of one backlog take turns.
+func (b *bench) lanes(ctx context.Context, readers []reader) ([]line, error) {
 	end, err := b.backlog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	turns := make(map[string][]turn)
 	for n := range b.runs {
-		for _, r := range b.readers() {
+		for _, r := range readers {
 			t, err := b.readBacklog(ctx, r, end)
 			if err != nil {
 				return nil, err
@@ -75,10 +103,11 @@ func (b *bench) live(ctx context.Context) ([]line, error) {
 		}
 	}
 	var lines []line
-	for _, r := range b.readers() {
+	for _, r := range readers {
 		var other []turn
 		if r.mode == exactly {
-			other = turns[strings.Replace(r.name, caseExactly, caseAtLeast, 1)]
+			name := strings.Replace(r.name, caseExactly, caseAtLeast, 1)
+			other = turns[strings.Replace(name, caseCatchUp, caseCatchUpAtLeast, 1)]
 		}
 		lines = append(lines, summary(r.name, turns[r.name], turns[caseRaw], other))
 	}
@@ -91,21 +120,30 @@ func (b *bench) readBacklog(ctx context.Context, r reader, end decoder.LSN) (t t
 	if err != nil {
 		return t, err
 	}
-	backend := func() (int, error) {
-		pid, err := ask(ctx, b.conn, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = '"+slot+"'")
-		if err != nil || pid == "" {
-			return 0, err
+	// The slot's own, and in the catch-up lane that of its temporary copy.
+	backend := func() (pids []int, err error) {
+		text, err := ask(ctx, b.conn, "SELECT string_agg(active_pid::text, ' ') FROM pg_replication_slots "+
+			"WHERE slot_name = '"+slot+"' OR slot_name LIKE '"+slot+"\\_%' AND temporary")
+		for _, word := range strings.Fields(text) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, pid)
 		}
-		return strconv.Atoi(pid)
+		return pids, err
 	}
 	done := func() (bool, error) {
 		confirmed, err := ask(ctx, b.conn, fmt.Sprintf("SELECT confirmed_flush_lsn >= '%s' "+
 			"FROM pg_replication_slots WHERE slot_name = '%s'", end, slot))
 		return confirmed == "t", err
 	}
-	if r.mode == "" {
+	switch {
+	case r.name == caseSQL:
+		t, err = b.yardstick(ctx, backend, "sql", b.url, slot, strconv.Itoa(b.rows))
+	case r.mode == "":
 		t, err = b.yardstick(ctx, backend, "drain", b.url, slot, strconv.Itoa(b.rows))
-	} else {
+	default:
 		t, err = b.pipeline(ctx, r, slot, "no_data", backend, done)
 	}
 	if err != nil {
@@ -128,7 +166,7 @@ func (b *bench) snapshot(ctx context.Context) ([]line, error) {
 		return nil, err
 	}
 	var raw, whole []turn
-	none := func() (int, error) { return 0, nil }
+	none := func() ([]int, error) { return nil, nil }
 	for n := range b.runs {
 		t, err := b.yardstick(ctx, none, "copy", b.url)
 		if err != nil {
@@ -138,7 +176,7 @@ func (b *bench) snapshot(ctx context.Context) ([]line, error) {
 		raw = append(raw, t)
 		b.turns++
 		slot := b.slot(strconv.Itoa(b.turns))
-		r := reader{caseSnapshot, exactly, b.binary}
+		r := reader{caseSnapshot, exactly, b.binary, "0"}
 		if t, err = b.pipeline(ctx, r, slot, "initial", none, nil); err != nil {
 			return nil, err
 		}
@@ -152,7 +190,7 @@ func (b *bench) snapshot(ctx context.Context) ([]line, error) {
 }
 
 // yardstick runs one of this program's own readers.
-func (b *bench) yardstick(ctx context.Context, backend func() (int, error), args ...string) (turn, error) {
+func (b *bench) yardstick(ctx context.Context, backend func() ([]int, error), args ...string) (turn, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return turn{}, err
@@ -165,8 +203,8 @@ func (b *bench) yardstick(ctx context.Context, backend func() (int, error), args
 		return turn{}, err
 	}
 	_, waitErr := wait(ctx, args[0], turnLimit, func() (bool, error) {
-		pid, err := backend()
-		m.look(pid)
+		pids, err := backend()
+		m.look(pids)
 		return output.has(), err
 	})
 	if err := cmd.Wait(); err != nil {
@@ -184,10 +222,10 @@ func (b *bench) yardstick(ctx context.Context, backend func() (int, error), args
 
 // pipeline runs tributary until done, or, where done is nil, until all rows are there. Its speed is that from
 // the first records that a read_committed consumer could see to the last.
-func (b *bench) pipeline(ctx context.Context, r reader, slot, snapshot string, backend func() (int, error),
+func (b *bench) pipeline(ctx context.Context, r reader, slot, snapshot string, backend func() ([]int, error),
 	done func() (bool, error),
 ) (t turn, err error) {
-	prefix, config, err := b.configure(r.mode, slot, snapshot)
+	prefix, config, err := b.configure(r, slot, snapshot)
 	if err != nil {
 		return t, err
 	}
@@ -221,11 +259,11 @@ func (b *bench) pipeline(ctx context.Context, r reader, slot, snapshot string, b
 		if err := c.alive(); err != nil {
 			return false, err
 		}
-		pid, err := backend()
+		pids, err := backend()
 		if err != nil {
 			return false, err
 		}
-		m.look(pid)
+		m.look(pids)
 		if done == nil {
 			return seen >= int64(b.rows) && time.Since(last) > time.Second, nil
 		}

@@ -6,6 +6,8 @@
 // TRIBUTARY_TEST_REGISTRY. CASE, ROWS and RUNS stand in for the flags.
 //
 //	live      raw/narrow, live/narrow, live/narrow/at-least-once: a backlog, read by the replication protocol
+//	catchup   raw/narrow, sql/narrow, live/narrow, catchup/narrow, catchup/narrow/at-least-once: the same
+//	          backlog, by the replication protocol and by the SQL function
 //	snapshot  raw/copy, snapshot/narrow: a table read whole
 //	latency   latency/MODE/RATE: from the commit to a read_committed consumer
 //	quick     live and latency, smaller
@@ -62,6 +64,8 @@ func dispatch(ctx context.Context, args []string) error {
 		switch args[0] {
 		case "drain":
 			return drain(ctx, args[1:])
+		case "sql":
+			return drainSQL(ctx, args[1:])
 		case "copy":
 			return copyOut(ctx, args[1:])
 		}
@@ -91,6 +95,7 @@ type group struct {
 
 var groups = []group{
 	{"live", []string{caseRaw, caseExactly, caseAtLeast}, (*bench).live},
+	{"catchup", []string{caseRaw, caseSQL, caseExactly, caseCatchUp, caseCatchUpAtLeast}, (*bench).catchUp},
 	{"snapshot", []string{caseCopy, caseSnapshot}, (*bench).snapshot},
 	{"latency", latencyCases(), (*bench).latency},
 }
@@ -105,7 +110,8 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "binary", "bin/tributary", "the program to measure")
 	flags.StringVar(&o.before, "before", "", "another program, for live: its cases end in @before")
-	flags.StringVar(&o.kind, "case", os.Getenv("CASE"), "live, snapshot, latency or quick; all when empty")
+	flags.StringVar(&o.kind, "case", os.Getenv("CASE"),
+		"live, catchup, snapshot, latency or quick; all when empty")
 	flags.IntVar(&o.rows, "rows", number("ROWS", 1_000_000), "rows of a backlog")
 	flags.IntVar(&o.runs, "runs", number("RUNS", 3), "turns of each reader")
 	flags.IntVar(&o.seconds, "seconds", 10, "duration of one latency case")

@@ -116,9 +116,9 @@ func newMeter(brokerPID int) *meter {
 	}
 }
 
-// look notes what a backend has taken so far: it may be gone at the end.
-func (m *meter) look(pid int) {
-	if pid != 0 {
+// look notes what backends have taken so far: they may be gone at the end.
+func (m *meter) look(pids []int) {
+	for _, pid := range pids {
 		m.backends[pid] = max(m.backends[pid], cpuOf(pid))
 	}
 }

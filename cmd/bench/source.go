@@ -192,12 +192,16 @@ func (b *bench) dropSlot(ctx context.Context, name string) error {
 }
 
 // configure writes a pipeline's configuration and returns its topic prefix and its path.
-func (b *bench) configure(mode, slot, snapshot string) (prefix, path string, err error) {
+func (b *bench) configure(r reader, slot, snapshot string) (prefix, path string, err error) {
 	b.turns++
 	prefix = fmt.Sprintf("%s_%d", b.name, b.turns)
 	b.made = append(b.made, prefix)
 	path = filepath.Join(b.dir, prefix+".yaml")
-	config := fmt.Sprintf(`source: {url: %s, tables: [%s], publication: %s, slot: %s}
+	catchUp := "" // which programs before the catch-up lane do not know
+	if r.catchUp != "" {
+		catchUp = ", catch_up_bytes: " + r.catchUp
+	}
+	config := fmt.Sprintf(`source: {url: %s, tables: [%s], publication: %s, slot: %s%s}
 kafka: {brokers: [%s], position_topic: %s.positions, ledger_topic: %s.ledger}
 schema_registry: {url: %s}
 topic: {prefix: %s}
@@ -205,8 +209,8 @@ delivery: %s
 replay: {keep: 0}
 snapshot: {mode: %s}
 http: {listen: "127.0.0.1:0"}
-`, quoted(b.url), table, publication, slot, quoted(b.options.kafka), prefix, prefix, quoted(b.registry),
-		prefix, mode, snapshot)
+`, quoted(b.url), table, publication, slot, catchUp, quoted(b.options.kafka), prefix, prefix,
+		quoted(b.registry), prefix, r.mode, snapshot)
 	return prefix, path, os.WriteFile(path, []byte(config), 0o600)
 }
 

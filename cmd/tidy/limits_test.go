@@ -26,7 +26,7 @@ var goStatements = map[string]limit{
 	"cmd/tributary": {18, "what works beside the data path in run and replay, and the status server"},
 	"snapshot":      {1, "workers, which end together"},
 	"publisher":     {1, "the delivery beside the encoding"},
-	"decoder":       {5, "a hold, a probe, a creation that is watched, and the same of a copy"},
+	"decoder":       {6, "a hold, a probe, a look, a creation that is watched, and the same of a copy"},
 }
 
 // onDataPath are the packages in which a change is passed on or the process stops: nothing is logged and

@@ -97,6 +97,12 @@ var (
 		"WAL that the server has read to move the anchor.", nil, nil)
 	anchorTookDesc = prometheus.NewDesc("tributary_anchor_advance_seconds_total",
 		"How long moving the anchor has taken.", nil, nil)
+	laneDesc = prometheus.NewDesc("tributary_source_lane",
+		"1 for the way that the slot is read: live, or catch-up when far behind.", []string{"lane"}, nil)
+	catchUpsDesc = prometheus.NewDesc("tributary_source_catch_ups",
+		"How often the catch-up lane was taken since the source was connected.", nil, nil)
+	reopenedDesc = prometheus.NewDesc("tributary_source_reopened",
+		"How often the replication connection was opened anew for it.", nil, nil)
 )
 
 // Describe lists the metrics.
@@ -106,6 +112,9 @@ func (c slotCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- limitSecondsDesc
 	out <- anchorReadDesc
 	out <- anchorTookDesc
+	out <- laneDesc
+	out <- catchUpsDesc
+	out <- reopenedDesc
 }
 
 // Collect reads the present status.
@@ -124,4 +133,9 @@ func (c slotCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	tell(anchorReadDesc, prometheus.CounterValue, float64(s.Anchor.ReadBytes))
 	tell(anchorTookDesc, prometheus.CounterValue, s.Anchor.AdvanceSeconds)
+	if s.Source.Lane != "" {
+		tell(laneDesc, prometheus.GaugeValue, 1, s.Source.Lane)
+	}
+	tell(catchUpsDesc, prometheus.GaugeValue, float64(s.Source.CatchUps))
+	tell(reopenedDesc, prometheus.GaugeValue, float64(s.Source.Reopened))
 }

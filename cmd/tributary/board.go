@@ -80,6 +80,12 @@ type statusSource struct {
 	Connected     bool   `json:"connected"`
 	WALStatus     string `json:"wal_status"`
 	Lane          string `json:"lane,omitempty"` // live or catch-up
+	// LaneReason is why the slot is read live although it is far behind.
+	LaneReason string `json:"lane_reason,omitempty"`
+	// How often the catch-up lane was taken since the start of this connection, and how often the replication
+	// connection was opened anew for its sake.
+	CatchUps uint64 `json:"catch_ups,omitempty"`
+	Reopened uint64 `json:"reopened,omitempty"`
 }
 
 // statusAnchor is the second slot, from which the past can be published again.

@@ -91,6 +91,10 @@ type SourceConfig struct {
 	WALLimit Bytes `yaml:"wal_limit"`
 	// What to do when that is a minute away: warn, or drop the slot, stop, and name the gap and its repair.
 	WALLimitAction string `yaml:"wal_limit_action" in:"warn,drop"`
+	// Read the slot through SQL, which is faster, while it is behind by more WAL than this; 0 is never.
+	CatchUpBytes Bytes `yaml:"catch_up_bytes"`
+	// After how much WAL of that the replication connection is opened anew, so that the server lets go of WAL.
+	CatchUpReopen Bytes `yaml:"catch_up_reopen"`
 	// How often the slot's xmin is read for source.xmin; 0 leaves it null.
 	XminInterval time.Duration `yaml:"xmin_interval"`
 }
@@ -361,6 +365,7 @@ func defaultConfig() Config {
 	return Config{
 		Source: SourceConfig{
 			Auth: "password", CreatePublication: "auto", MaxRowBytes: 16 << 20, WALLimitAction: "warn",
+			CatchUpBytes: 256 << 20, CatchUpReopen: 4 << 30,
 		},
 		Snapshot: SnapshotConfig{
 			Mode: "initial", WithoutPosition: "snapshot", Workers: 2, ResumeRows: 100_000, MaxLag: 5 * time.Second,

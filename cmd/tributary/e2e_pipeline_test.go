@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
@@ -34,6 +35,9 @@ func newLoadRig(t *testing.T, w *workload, address, brokers, registry string, vi
 	}
 	l.rig = newRig(t, address, brokers, registry, "", more)
 	l.tables = `[shop.*, '"Odd.Schema".*'], key_columns: [{table: shop.key_by_config, columns: [id]}]`
+	if !viaRoot {
+		l.tables += ", catch_up_bytes: 8KiB" // read through SQL whenever it is behind, as at each start
+	}
 	names := ""
 	for _, table := range w.tables {
 		if !table.truncated || viaRoot {
@@ -125,10 +129,15 @@ func drive(t *testing.T, server, brokers, registry string, seed uint64, steps in
 		records := l.topics.all()
 		l.check(t, w.admin, records)
 		t.Logf("via root %v: %d records", l.viaRoot, len(records))
+		caughtUp := 0
 		for i, log := range l.logs {
+			caughtUp += strings.Count(log.String(), "reading through SQL")
 			if t.Failed() {
 				t.Logf("life %d:\n%s", i, log)
 			}
+		}
+		if !l.viaRoot && caughtUp == 0 {
+			t.Error("the catch-up lane was never taken")
 		}
 	}
 }

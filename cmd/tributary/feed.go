@@ -231,7 +231,8 @@ func (p *pipeline) streamStatus(s *status) {
 		return
 	}
 	now := stream.Status()
-	s.Source.Connected, s.Source.Lane = true, now.Lane
+	s.Source.Connected, s.Source.Lane, s.Source.LaneReason = true, now.Lane, now.Refusal
+	s.Source.CatchUps, s.Source.Reopened = now.CatchUps, now.Reopened
 	s.Position.Confirmed, s.Position.Received = now.Confirmed.String(), now.Received.String()
 	server := now.ServerEnd
 	if p.now.slot != nil {

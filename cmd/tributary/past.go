@@ -334,6 +334,7 @@ func (w *past) search(
 	o.Stream = decoder.StreamOptions{
 		Connect: w.connect, Slot: decoder.SiblingName(w.config.Source.Slot, scanSuffix), Start: from,
 		Publications: []string{w.config.Source.Publication}, MaxRowBytes: int(w.config.Source.MaxRowBytes),
+		CatchUp: catchUpOptions(w.config.Source),
 	}
 	return decoder.Locate(ctx, o)
 }

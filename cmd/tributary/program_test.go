@@ -319,7 +319,7 @@ func fixedStatus() status {
 		Program: statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
 		Source: statusSource{
 			"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
-			"reserved", "live",
+			"reserved", "live", "", 0, 0,
 		},
 		Position:  statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
 		Lag:       statusLag{1 << 20, 2 << 20, &safe, 0.25},

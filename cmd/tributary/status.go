@@ -139,6 +139,7 @@ func writeStatus(w io.Writer, s status) error {
 		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
 	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
 		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
+	writeLane(&b, s.Source)
 	writeAnchor(&b, s.Anchor)
 	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records),
 		thousands(s.Kafka.Windows))
@@ -156,6 +157,16 @@ func writeStatus(w io.Writer, s status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeLane tells how the slot is read where that is not the ordinary way, or should not be.
+func writeLane(b *strings.Builder, s statusSource) {
+	switch {
+	case s.LaneReason != "":
+		fmt.Fprintf(b, "lane      live, not catch-up: %s\n", s.LaneReason)
+	case s.Lane != "" && s.Lane != "live":
+		fmt.Fprintf(b, "lane      %s: far behind, reading through SQL\n", s.Lane)
+	}
 }
 
 // sentence says in plain words how the pipeline is.

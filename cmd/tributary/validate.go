@@ -136,6 +136,8 @@ func (l *loader) validateNumbers() {
 		{"kafka.window_bytes", int64(c.Kafka.WindowBytes), 1 << 16, 1 << 30},
 		{"kafka.max_record_bytes", int64(c.Kafka.MaxRecordBytes), 1 << 10, 64 << 20},
 		{"source.max_row_bytes", int64(c.Source.MaxRowBytes), 1 << 16, 1 << 30},
+		{"source.catch_up_bytes", int64(c.Source.CatchUpBytes), 0, 1 << 50},
+		{"source.catch_up_reopen", int64(c.Source.CatchUpReopen), 64 << 20, 1 << 50},
 		{"topic.partitions", int64(c.Topic.Partitions), 0, 1 << 20},
 		{"topic.replication_factor", int64(c.Topic.ReplicationFactor), 0, 1 << 10},
 		{"format.money_fraction_digits", int64(c.Format.MoneyFractionDigits), 0, 32},

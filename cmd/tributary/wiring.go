@@ -43,12 +43,18 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 		},
 		Decoder:     decoder.DecoderOptions{Describe: p.describe, KeepEmpty: p.Config.Transactions.Metadata},
 		MaxRowBytes: int(p.Config.Source.MaxRowBytes),
+		CatchUp:     catchUpOptions(p.Config.Source),
 		Observe:     p.observe,
 		Stop:        p.stopped.Done(),
 		Ended:       p.ended,
 		Logger:      p.Log,
 		Failpoint:   p.failpoint,
 	}
+}
+
+// catchUpOptions says when a slot is read through SQL.
+func catchUpOptions(c SourceConfig) decoder.CatchUpOptions {
+	return decoder.CatchUpOptions{Bytes: int64(c.CatchUpBytes), Reopen: int64(c.CatchUpReopen)}
 }
 
 // describe completes a table's shape, for the stream. A table that is not captured has no relation.
@@ -142,7 +148,7 @@ func (p *pipeline) publisherOptions(ctx context.Context) (publisher.Options, err
 		WindowRecords: c.Kafka.WindowRecords, WindowBytes: int(c.Kafka.WindowBytes), Linger: c.Kafka.Linger,
 		MaxRecordBytes:     int(c.Kafka.MaxRecordBytes),
 		TransactionTimeout: c.Kafka.TransactionTimeout,
-		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.maySend,
+		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.holding,
 		Logger: p.Log, Metrics: p.Metrics.publisher, Failpoint: p.failpoint,
 	}
 	if c.Delivery == "at-least-once" {
@@ -195,6 +201,9 @@ func (p *pipeline) maySend() bool {
 	s := p.stream.Load().Status()
 	return !s.Closed && !s.Expired && (s.Timeout == 0 || time.Since(s.LastAnswered) < s.Timeout)
 }
+
+// holding says whether the slot is ours, not only about to be ours again.
+func (p *pipeline) holding() bool { return p.maySend() && !p.stream.Load().Status().Reopening }
 
 // choose finds the captured tables and sees to it that the publication sends their changes.
 func (p *pipeline) choose(ctx context.Context) error {
