@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // recipe is a sink of deploy/connect.
@@ -121,7 +118,6 @@ func (l *lake) sink(ctx context.Context, r recipe) error {
 			return fmt.Errorf("make topic %s: %w", topic, err)
 		}
 	}
-	l.defers(func(ctx context.Context) error { return l.removeSink(ctx, r, config["iceberg.control.topic"]) })
 	err = l.until(ctx, "the worker to take "+r.name, func() error {
 		_, err := l.rest(ctx, http.MethodPut, "/connectors/"+l.name(r)+"/config", config)
 		if err != nil && !strings.Contains(err.Error(), "409") && !strings.Contains(err.Error(), "rebalanc") {
@@ -139,29 +135,6 @@ func (l *lake) sink(ctx context.Context, r recipe) error {
 		}
 		return l.catalogThere(ctx)
 	})
-}
-
-// removeSink removes what a sink leaves on servers that others use too.
-func (l *lake) removeSink(ctx context.Context, r recipe, control string) error {
-	_, err := l.rest(ctx, http.MethodDelete, "/connectors/"+l.name(r), nil)
-	groups, errGroups := l.admin.ListGroups(ctx)
-	err = errors.Join(err, errGroups)
-	for _, group := range groups.Groups() {
-		if strings.Contains(group, l.name(r)) {
-			err = errors.Join(err, l.until(ctx, "the end of group "+group, func() error {
-				_, err := l.admin.DeleteGroup(ctx, group)
-				if errors.Is(err, kerr.GroupIDNotFound) {
-					return nil
-				}
-				return err // its members leave soon
-			}))
-		}
-	}
-	if control != "" { // not before: a task that ends still asks for it
-		_, errTopic := l.admin.DeleteTopics(ctx, control)
-		err = errors.Join(err, errTopic)
-	}
-	return err
 }
 
 // failure returns why a sink's task has failed, or nil.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
@@ -55,6 +57,7 @@ func TestRealLake(t *testing.T) {
 	}
 	l.defers(func(ctx context.Context) error { return forget(ctx, l) })
 	for _, r := range recipes {
+		l.defers(func(ctx context.Context) error { return removeSink(ctx, l, r) })
 		if err := l.sink(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
@@ -68,6 +71,29 @@ func TestRealLake(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) { holds(t, l, r) })
 		t.Logf("%s: %s", r.name, time.Since(begin).Round(time.Millisecond))
 	}
+}
+
+// removeSink removes what a sink leaves on shared servers.
+func removeSink(ctx context.Context, l *lake, r recipe) error {
+	_, err := l.rest(ctx, http.MethodDelete, "/connectors/"+l.name(r), nil)
+	groups, errGroups := l.admin.ListGroups(ctx)
+	err = errors.Join(err, errGroups)
+	for _, group := range groups.Groups() {
+		if strings.Contains(group, l.name(r)) {
+			err = errors.Join(err, l.until(ctx, "the end of group "+group, func() error {
+				_, err := l.admin.DeleteGroup(ctx, group)
+				if errors.Is(err, kerr.GroupIDNotFound) {
+					return nil
+				}
+				return err // its members leave soon
+			}))
+		}
+	}
+	if r.layout == iceberg || r.layout == icebergRow { // not before: a task that ends still asks for it
+		_, errTopic := l.admin.DeleteTopics(ctx, l.name(r)+"-control")
+		err = errors.Join(err, errTopic)
+	}
+	return err
 }
 
 // forget stops the pipeline, and removes the topics and subjects, which shared servers would keep.
