@@ -38,7 +38,7 @@ const (
 
 var (
 	// ErrServerShutdown says that the server is shutting down, or restarting: connect again later.
-	ErrServerShutdown = errors.New("the server is shutting down")
+	ErrServerShutdown error = codedError{errors.New("the server is shutting down"), codeShutdown}
 	// ErrStopped says that Options.Stop ended the stream before it was where it was asked to go.
 	ErrStopped = errors.New("stopped")
 )
@@ -277,6 +277,10 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		}
 	case codeQueryCanceled, codeLockNotAvailable:
 		e.transient = true
+	case codeProtocol:
+		// It understands the request no better later: a pooler, which takes no replication connection or no
+		// setting of ours. What breaks a protocol in the middle ends the connection as well.
+		e.transient = !strings.HasPrefix(doing, "connect")
 	default:
 		// 08: connection, 53: resources, 58: I/O around the server, 40: conflicts. What is lost for good,
 		// such as WAL that is gone, shows in the slot at the next attempt.

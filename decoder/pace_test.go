@@ -151,7 +151,7 @@ func TestStatusesInAHold(t *testing.T) {
 			return nil
 		})
 		var lost *ConnectionLostError
-		if !errors.As(err, &lost) {
+		if !errors.As(err, &lost) || lost.ErrorCode() != "E108" {
 			t.Errorf("broken connection: want a ConnectionLostError, got %v", err)
 		}
 		s.wire.conn.Close()

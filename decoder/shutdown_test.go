@@ -100,7 +100,9 @@ func TestShutdownOfTheServer(t *testing.T) {
 				r.refuse.Store(refuse)
 				db.exec("INSERT INTO public.unpublished SELECT generate_series(1, 10000)")
 				took := m.stop(t)
-				if err := r.wait(time.Second); !errors.Is(err, ErrServerShutdown) {
+				var coded interface{ ErrorCode() string }
+				if err := r.wait(time.Second); !errors.Is(err, ErrServerShutdown) || !errors.As(err, &coded) ||
+					coded.ErrorCode() != "E109" {
 					t.Errorf("want a shutdown, got %v", err)
 				}
 				if took > 2*time.Second {

@@ -196,7 +196,7 @@ func TestDropBusySlot(t *testing.T) {
 		s := db.stream(o)
 		var busy *SlotBusyError
 		if err := DropSlot(context.Background(), db.conn, db.slotName()); !errors.As(err, &busy) ||
-			busy.PID != int(s.pid) {
+			busy.PID != int(s.pid) || busy.ErrorCode() != "E123" {
 			t.Errorf("want a SlotBusyError of pid %d, got %v", s.pid, err)
 		}
 	})
@@ -217,7 +217,8 @@ func TestOpenLostSlot(t *testing.T) {
 		})
 		_, err := Open(context.Background(), db.options())
 		var lost *SlotLostError
-		if !errors.As(err, &lost) || lost.Slot != db.slotName() || Retryable(err) {
+		if !errors.As(err, &lost) || lost.Slot != db.slotName() || Retryable(err) ||
+			lost.ErrorCode() != "E122" {
 			t.Errorf("want a SlotLostError, got %v", err)
 		}
 		t.Log(err)

@@ -224,7 +224,8 @@ func TestOpenRefusals(t *testing.T) {
 		o := db.options()
 		_, err := Open(context.Background(), o)
 		var missing *SlotMissingError
-		if !errors.As(err, &missing) || missing.Database != db.name || Retryable(err) {
+		if !errors.As(err, &missing) || missing.Database != db.name || Retryable(err) ||
+			missing.ErrorCode() != "E121" {
 			t.Errorf("want a SlotMissingError in %s, got %v", db.name, err)
 		}
 		db.exec("SELECT pg_create_logical_replication_slot('" + db.slotName() + "', 'test_decoding')")
@@ -251,7 +252,7 @@ func TestStreamMissingPublicationIsFatal(t *testing.T) {
 		db.exec("INSERT INTO public.t VALUES (1, 'v')")
 		err := r.wait(20 * time.Second)
 		var publication *PublicationError
-		if !errors.As(err, &publication) || Retryable(err) {
+		if !errors.As(err, &publication) || Retryable(err) || publication.ErrorCode() != "E125" {
 			t.Errorf("want a PublicationError, got %v", err)
 		}
 	})
@@ -269,7 +270,7 @@ func TestStreamRowTooLarge(t *testing.T) {
 		err := r.wait(20 * time.Second)
 		var large *RowTooLargeError
 		if !errors.As(err, &large) || large.Bytes < 3000000 || large.Limit != 2<<20 || large.Commit == 0 ||
-			large.Relation == 0 {
+			large.Relation == 0 || large.ErrorCode() != "E152" {
 			t.Errorf("want a RowTooLargeError with its place, got %v", err)
 		}
 	})

@@ -129,7 +129,7 @@ func TestImpossibleTopic(t *testing.T) {
 	in <- newStory().transaction(insert(relationOf("no topic"), 1, "x")).cut()
 	close(in)
 	var refused *RecordError
-	if err := p.Run(ctx, in); !errors.As(err, &refused) {
+	if err := p.Run(ctx, in); !errors.As(err, &refused) || refused.ErrorCode() != "E219" {
 		t.Errorf("want a *RecordError, got %v", err)
 	}
 }

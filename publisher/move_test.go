@@ -69,7 +69,8 @@ func TestRewindPending(t *testing.T) {
 	}
 	var pending *RewindError
 	err := s.Verify(Server{Identity: r.o.Identity, End: 1 << 40})
-	if !errors.As(err, &pending) || !pending.NeedsPerson() || !strings.Contains(err.Error(), "--to-lsn 0/7D0") {
+	if !errors.As(err, &pending) || !pending.NeedsPerson() || pending.ErrorCode() != "E406" ||
+		!strings.Contains(err.Error(), "--to-lsn 0/7D0") {
 		t.Errorf("Verify: %v", err)
 	}
 }

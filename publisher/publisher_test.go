@@ -165,7 +165,7 @@ func TestLease(t *testing.T) {
 	r.o.Mode, r.o.MaySend = AtLeastOnce, may.Load
 	_, err := r.run(newStory().transaction(insert(relationOf("a"), 1, "x")).cut())
 	var lease *LeaseError
-	if !errors.As(err, &lease) || !lease.Retryable() {
+	if !errors.As(err, &lease) || !lease.Retryable() || lease.ErrorCode() != "E217" {
 		t.Fatalf("want a *LeaseError, got %v", err)
 	}
 	if got := r.read("p.public.a"); len(got) != 0 {
@@ -284,7 +284,7 @@ func TestZombieIsFenced(t *testing.T) {
 	in <- newStory().transaction(insert(items, 1, "zombie")).cut()
 	close(in)
 	var fenced *FencedError
-	if err := old.Run(ctx, in); !errors.As(err, &fenced) {
+	if err := old.Run(ctx, in); !errors.As(err, &fenced) || fenced.ErrorCode() != "E216" {
 		t.Errorf("want a *FencedError, got %v", err)
 	}
 	if got := texts(r.read("p.public.items")); strings.Contains(got, "zombie") {
@@ -299,21 +299,22 @@ func TestRefusals(t *testing.T) {
 		o      func(*Options)
 		change []decoder.Change
 		want   string
+		code   string
 	}{
 		{
 			"too large", func(o *Options) { o.MaxRecordBytes = 2000 },
 			[]decoder.Change{insert(items, 1, strings.Repeat("canary", 1000))},
-			"raise max.message.bytes",
+			"raise max.message.bytes", "E210",
 		},
 		{
 			"collision", func(o *Options) { o.Topic = func(string, string) string { return "one" } },
 			[]decoder.Change{insert(items, 1, "canary"), insert(relationOf("other"), 1, "canary")},
-			"tables public.items and public.other both go to topic one",
+			"tables public.items and public.other both go to topic one", "E213",
 		},
 		{"no value for the schema", func(*Options) {}, []decoder.Change{{
 			Op: schema.OpCreate, Relation: items,
 			New: schema.Row{{Kind: schema.Text, Text: []byte("canary")}, {}},
-		}}, "public.items"},
+		}}, "public.items", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
@@ -322,6 +323,9 @@ func TestRefusals(t *testing.T) {
 				func() *decoder.Batch { s := newStory(); s.lsn = 5000; return s.transaction(c.change...).cut() }())
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("want %q and no value, got %v", c.want, err)
+			}
+			if got := ErrorCode(err); got != c.code {
+				t.Errorf("code %q, want %q", got, c.code)
 			}
 		})
 	}
@@ -383,7 +387,8 @@ func TestSplitElsewhere(t *testing.T) {
 	}
 	r.o.step = nil
 	var split *SplitError
-	if _, err := r.run(big(b)); !errors.As(err, &split) || !split.NeedsPerson() {
+	if _, err := r.run(big(b)); !errors.As(err, &split) || !split.NeedsPerson() ||
+		split.ErrorCode() != "E405" {
 		t.Errorf("want a *SplitError, got %v", err)
 	}
 	r.must(big(a))

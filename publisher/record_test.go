@@ -113,7 +113,7 @@ func moreRecords() []recordCase {
 			"write key of public.items for change 4 of the transaction that commits at 0/99: key column id is not " +
 				"part of " +
 				"the replica identity: ALTER TABLE public.items REPLICA IDENTITY FULL (or DEFAULT, when the key is the " +
-				"primary key)",
+				"primary key) [E153]",
 		},
 	}
 }

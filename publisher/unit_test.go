@@ -201,6 +201,9 @@ func TestVerify(t *testing.T) {
 		Position: decoder.Position{Commit: 0x1f0, Ordinal: 1},
 	}
 	good := Server{Identity: stored.Identity, Confirmed: 0x200, End: 0x300}
+	if _, err := parseStored("p/s", []byte(`{"version":9}`)); ErrorCode(err) != "E401" {
+		t.Errorf("a position of version 9: %v", err)
+	}
 	if err := stored.Verify(good); err != nil {
 		t.Errorf("Verify: %v", err)
 	}
@@ -243,6 +246,14 @@ func TestVerify(t *testing.T) {
 		if !errors.As(err, &person) || !person.NeedsPerson() {
 			t.Errorf("%s: want an error that needs a person", name)
 		}
+		codes := map[string]string{"system": "E402", "database": "E402", "advanced": "E403", "split": "E405"}
+		want, named := codes[name]
+		if !named {
+			want = "E404" // history that was lost
+		}
+		if got := ErrorCode(err); got != want {
+			t.Errorf("%s: code %s, want %s", name, got, want)
+		}
 	}
 	promoted := good
 	promoted.Identity.Timeline, promoted.History = 3, []decoder.Switch{{Timeline: 2, LSN: 0x200}}
@@ -278,7 +289,7 @@ func build(t *testing.T, b *builder, tb *table, c decoder.Change) string {
 	b.source(tx, &c, 0, 0, time.Unix(1_700_000_001, 0))
 	why, err := b.change(w, tb, tx, &c)
 	if err != nil {
-		return err.Error()
+		return err.Error() + " [" + ErrorCode(err) + "]"
 	}
 	if why != filteredNot {
 		return why

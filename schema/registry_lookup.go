@@ -2,6 +2,10 @@ package schema
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/riferrei/srclient"
@@ -35,4 +39,41 @@ func (g *Registry) Latest(ctx context.Context, subject string) (string, error) {
 		return "", call.fault("read subject "+subject, err)
 	}
 	return latest.Schema(), nil
+}
+
+// Mode asks the registry for its mode, such as READWRITE or READONLY; one that has no modes answers with an
+// error.
+func (g *Registry) Mode(ctx context.Context) (string, error) {
+	const doing = "read the registry's mode"
+	call := g.call(ctx)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.base+"/mode", nil)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", doing, err)
+	}
+	response, err := (&http.Client{Transport: call, Timeout: g.o.Timeout}).Do(request)
+	if err != nil {
+		return "", call.fault(doing, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	if err != nil {
+		return "", call.fault(doing, err)
+	}
+	var answer struct {
+		Mode string `json:"mode"`
+	}
+	if response.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil {
+		return "", call.fault(doing, errors.New("no mode is told"))
+	}
+	return answer.Mode, nil
+}
+
+// Compatibility asks the registry for the rule of subjects that have none of their own, such as BACKWARD.
+func (g *Registry) Compatibility(ctx context.Context) (string, error) {
+	call := g.call(ctx)
+	level, err := call.client.GetGlobalCompatibilityLevel()
+	if err != nil {
+		return "", call.fault("read the compatibility rule", err)
+	}
+	return string(*level), nil
 }

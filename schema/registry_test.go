@@ -109,7 +109,8 @@ func TestRegistryWaitEnds(t *testing.T) {
 	defer cancel()
 	_, err = g.ID(ctx, "t-value", oneField)
 	var down *RegistryDownError
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &down) || !down.Retryable() {
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &down) || !down.Retryable() ||
+		down.ErrorCode() != "E301" {
 		t.Errorf("want the deadline and the reason, got %v", err)
 	}
 	if strings.Contains(err.Error(), "canary") {
@@ -198,6 +199,14 @@ func TestRegistryRefusals(t *testing.T) {
 		if err == nil || !errors.As(err, c.as) {
 			t.Errorf("%d: want a %T, got %v", c.status, c.as, err)
 			continue
+		}
+		var coded interface{ ErrorCode() string }
+		code := map[int]string{
+			401: "E302", 403: "E303", 409: "E304", 422: "E305", 404: "E305",
+			200: "E305",
+		}[c.status]
+		if !errors.As(err, &coded) || coded.ErrorCode() != code {
+			t.Errorf("%d: want code %s of %v", c.status, code, err)
 		}
 		for _, want := range append(c.want, "") {
 			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {

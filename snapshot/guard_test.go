@@ -84,7 +84,8 @@ func TestGuardNamesBlockers(t *testing.T) {
 		seen.running = slices.DeleteFunc(seen.running, func(x uint64) bool { return x == xid })
 		err = guard(ctx, conn, seen, 20*time.Millisecond, slog.New(slog.DiscardHandler))
 		var blocked *GuardError
-		if !errors.As(err, &blocked) || !strings.Contains(err.Error(), "slow one") {
+		if !errors.As(err, &blocked) || blocked.ErrorCode() != "E156" || !strings.Contains(err.Error(),
+			"slow one") {
 			t.Fatalf("got %v, want a guard error that names the session", err)
 		}
 		if _, err := writer.Exec(ctx, "COMMIT").ReadAll(); err != nil {

@@ -237,7 +237,7 @@ func TestRewritten(t *testing.T) {
 			db.exec(change)
 			r := collect(o, nil)
 			var rewritten *RewrittenError
-			if !errors.As(r.err, &rewritten) || !decoder.Retryable(r.err) {
+			if !errors.As(r.err, &rewritten) || rewritten.ErrorCode() != "E157" || !decoder.Retryable(r.err) {
 				t.Fatalf("%s: got %v after %d rows, want a retryable rewritten error", change, r.err, len(r.rows))
 			}
 		}

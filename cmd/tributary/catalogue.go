@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/tributary-cdc/tributary/publisher"
 )
@@ -54,7 +55,8 @@ func codeOf(err error) string {
 	if errors.As(err, &known) && known.ErrorCode() != "" {
 		return known.ErrorCode()
 	}
-	if code := publisher.ErrorCode(err); code != "" {
+	var answer *kerr.Error
+	if code := publisher.ErrorCode(err); code != "" && errors.As(err, &answer) {
 		return code
 	}
 	switch {

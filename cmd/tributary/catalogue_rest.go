@@ -96,6 +96,11 @@ var kafkaEntries = []entry{
 		"SHOW wal_sender_timeout;   -- and the network between",
 	},
 	{
+		"E218", "Kafka names a broker that cannot be reached.",
+		"advertised.listeners of the broker has a name or port that does not lead to it from here.",
+		"nc -vz BROKER PORT   # then mend advertised.listeners in the broker's server.properties",
+	},
+	{
 		"E219", "Kafka refuses a record.",
 		"Its own words say why.",
 		"kafka-configs.sh --bootstrap-server BROKER:PORT --describe --topic TOPIC",
@@ -110,6 +115,34 @@ var kafkaEntries = []entry{
 		"E225", "Kafka allows no transactions as long as configured.",
 		"kafka.transaction_timeout is larger than the brokers' transaction.max.timeout.ms.",
 		"kafka: {transaction_timeout: 1m}",
+	},
+	{
+		"E226", "Writing needs more replicas than a topic has.",
+		"min.insync.replicas is larger than the topic's replication factor, so acks=all never succeeds.",
+		"kafka-configs.sh --bootstrap-server BROKER:PORT --alter --topic TOPIC --add-config " +
+			"min.insync.replicas=1",
+	},
+	{
+		"W221", "A topic has another number of partitions than configured.",
+		"It stays as it is: changing it would move keys.",
+		"kafka-topics.sh --bootstrap-server BROKER:PORT --describe --topic TOPIC   # then topic.partitions",
+	},
+	{
+		"W222", "A topic takes smaller records than tributary may send.",
+		"max.message.bytes of the topic is smaller than kafka.max_record_bytes.",
+		"kafka-configs.sh --bootstrap-server BROKER:PORT --alter --topic TOPIC --add-config " +
+			"max.message.bytes=16777216",
+	},
+	{
+		"W224", "The password goes to Kafka in clear.",
+		"kafka.auth plain is without TLS.",
+		"kafka: {tls: {enabled: true}}",
+	},
+	{
+		"W223", "A compacted topic gets records without a key.",
+		"Kafka refuses a record without a key in a compacted topic, and the table has none.",
+		"kafka-configs.sh --bootstrap-server BROKER:PORT --alter --topic TOPIC --add-config " +
+			"cleanup.policy=delete",
 	},
 }
 
@@ -143,6 +176,11 @@ var registryEntries = []entry{
 		"curl -i REGISTRY/subjects   # must answer with a list",
 	},
 	{
+		"E306", "The schema registry is read-only.",
+		"Its mode is not READWRITE, so no schema can be registered.",
+		"curl -X PUT REGISTRY/mode -H 'Content-Type: application/json' -d '{\"mode\":\"READWRITE\"}'",
+	},
+	{
 		"E307", "The name of the schema registry is not known.",
 		"DNS has no address for the host of schema_registry.url, where tributary runs.",
 		"getent hosts HOST   # here and in the pod's network",
@@ -152,6 +190,17 @@ var registryEntries = []entry{
 		"It has expired, names another host, or is signed by a CA that is not trusted here.",
 		"openssl s_client -connect HOST:PORT </dev/null | openssl x509 -noout -dates -issuer" +
 			"   # its CA goes into schema_registry.tls.ca_file",
+	},
+	{
+		"I307", "A schema would be a new version.",
+		"The table has changed, or another version of tributary wrote the one before.",
+		"tributary schema diff TABLE   # what is new in it",
+	},
+	{
+		"W308", "The schema registry checks nothing.",
+		"The compatibility of the subject is NONE: consumers may meet schemas that they cannot read.",
+		"curl -X PUT REGISTRY/config/SUBJECT -H 'Content-Type: application/json' -d " +
+			"'{\"compatibility\":\"BACKWARD\"}'",
 	},
 }
 
@@ -222,6 +271,21 @@ var positionEntries = []entry{
 		"Neither a position nor a connector's offset is stored, and snapshot.without_position says stop.",
 		"tributary run --snapshot-without-position snapshot",
 	},
+	{
+		"E504", "The schemas differ from those that the connector registered.",
+		"Consumers would get a new version, and the registry refuses it.",
+		"tributary schema diff TABLE   # what is new in it",
+	},
+	{
+		"W505", "The takeover needs attention.",
+		"The connector's offset or its slot is not as a clean stop leaves it.",
+		"curl -X PUT CONNECT/connectors/NAME/stop   # before tributary runs",
+	},
+	{
+		"I506", "Nothing to do in the takeover.",
+		"A property has no meaning here, or a new snapshot is taken as a new connector would.",
+		"tributary config convert connector.json   # lists every property",
+	},
 }
 
 // programEntries are what is wrong with the program's own surroundings: E6, W6 and I6.
@@ -275,5 +339,30 @@ var programEntries = []entry{
 		"E609", "The MSK cluster has no listener for this login.",
 		"kafka.auth asks for a kind of listener that the cluster was not given.",
 		"aws kafka get-bootstrap-brokers --cluster-arn ARN   # what it has; kafka.auth takes one",
+	},
+	{
+		"E610", "No instance answers.",
+		"tributary does not run there, or serves its status at another address.",
+		"tributary status --addr HOST:PORT   # http.listen of the instance",
+	},
+	{
+		"W604", "Something could not be found out.",
+		"Who this is for AWS, or the stored position, was not told: run may work, or not.",
+		"tributary check   # again, as the identity that run has",
+	},
+	{
+		"W600", "The configuration has something that deserves a look.",
+		"It works, but perhaps not as meant.",
+		"tributary config print --comments",
+	},
+	{
+		"W601", "Memory is small for the buffers.",
+		"The memory limit of the container leaves little beyond kafka.window_bytes and source.max_row_bytes.",
+		"kafka: {window_bytes: 16MiB}   # or a larger memory limit",
+	},
+	{
+		"W603", "A TRIBUTARY_ variable is not known.",
+		"It sets nothing: its name is misspelt, or of another version.",
+		"tributary config schema | grep -o 'TRIBUTARY_[A-Z_]*' | sort -u",
 	},
 }

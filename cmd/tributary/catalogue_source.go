@@ -86,6 +86,11 @@ var sourceEntries = []entry{
 		"ALTER SYSTEM SET max_wal_senders = 20;   -- then restart the server",
 	},
 	{
+		"E118", "The address leads to more than one server.",
+		"A reader endpoint, a load balancer or a pooler answers: a slot lives on one server only.",
+		"SELECT inet_server_addr(), pg_is_in_recovery();   -- put the writer's own address into source.url",
+	},
+	{
 		"E119", "The database server refuses.",
 		"Its own words and SQLSTATE say what.",
 		"SELECT version();   -- and look the SQLSTATE up in appendix A of Postgres's manual",
@@ -189,6 +194,41 @@ var sourceEntries = []entry{
 		"tributary status   # shows the new snapshot",
 	},
 	{
+		"W117", "The server is a standby.",
+		"Slots on a standby need PostgreSQL 16, and end when a conflict removes them.",
+		"SELECT pg_is_in_recovery();   -- put the primary's address into source.url",
+	},
+	{
+		"W126", "The slot's WAL may be removed at the next checkpoint.",
+		"It is further behind than max_slot_wal_keep_size.",
+		"ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();",
+	},
+	{
+		"W127", "A slot that nothing reads keeps WAL.",
+		"Postgres keeps WAL for every slot until its disk is full.",
+		"tributary slots drop NAME   # or SELECT pg_drop_replication_slot('NAME');",
+	},
+	{
+		"W128", "The anchor slot is lost.",
+		"It fell behind max_slot_wal_keep_size. run makes it anew; nothing older can be replayed.",
+		"replay: {keep: 256MiB}   # or a larger max_slot_wal_keep_size",
+	},
+	{
+		"W129", "No replication slot is left for the anchor.",
+		"Without it replay and rewind are not possible.",
+		"ALTER SYSTEM SET max_replication_slots = 20;   -- then restart the server",
+	},
+	{
+		"W130", "The slot is in use.",
+		"Another instance leads, and a second one stands by until the slot is free.",
+		"tributary status   # of the instance that leads",
+	},
+	{
+		"I131", "The publication does not exist yet.",
+		"run makes it if the role owns the tables.",
+		"CREATE PUBLICATION NAME FOR TABLE ...;   -- as the tables' owner",
+	},
+	{
 		"W141", "The publication treats partitions otherwise than configured.",
 		"It decides whether their changes come under their own names or under the root's.",
 		"ALTER PUBLICATION NAME SET (publish_via_partition_root = true);   -- or source.publish_via_root",
@@ -207,5 +247,88 @@ var sourceEntries = []entry{
 		"W144", "The replica identity is another index than the primary key.",
 		"Records are keyed by the one, and consumers may expect the other.",
 		"ALTER TABLE NAME REPLICA IDENTITY DEFAULT;",
+	},
+	{
+		"W145", "A table has no key.",
+		"Its records have none, so no consumer can fold them, and a crash in its snapshot reads it again.",
+		"ALTER TABLE NAME ADD PRIMARY KEY (COLUMN);",
+	},
+	{
+		"W146", "A later snapshot of a table holds the stream.",
+		"It has no unique key to be read by in parts.",
+		"ALTER TABLE NAME ADD PRIMARY KEY (COLUMN);",
+	},
+	{
+		"W147", "A truncate has no order against the rows.",
+		"Its record has no key, and the topic several partitions.",
+		"topic: {partitions: 1}   # or skipped_operations: [t]",
+	},
+	{
+		"I148", "A relation is not captured.",
+		"It has no changes of its own: a view, a foreign, temporary or unlogged table, or a partition whose " +
+			"changes come otherwise.",
+		"ALTER TABLE NAME SET LOGGED;   -- where it is unlogged",
+	},
+	{
+		"I149", "Updates and deletes carry the old row as its key only.",
+		"The replica identity is DEFAULT or an index: large values that an update leaves alone are not sent " +
+			"either, and stand as a placeholder.",
+		"ALTER TABLE NAME REPLICA IDENTITY FULL;   -- where consumers need the row as it was; it costs WAL",
+	},
+	{
+		"I150", "A column has a type without a form, and is left out.",
+		"Neither Debezium nor tributary writes it by default.",
+		"format: {unknown_types: true}   # writes its text",
+	},
+	{
+		"W151", "The server keeps WAL for the slot without limit.",
+		"While tributary is stopped, the slot may fill the server's disk.",
+		"ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();   -- what the disk can spare",
+	},
+	{
+		"W152", "A transaction has been open for long.",
+		"Creating a slot waits for it to end, and the slot's WAL stays until it does.",
+		"SELECT pid, usename, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start;",
+	},
+	{
+		"W153", "A prepared transaction has been waiting for long.",
+		"Creating a slot waits for it to be committed or rolled back.",
+		"SELECT gid, prepared, owner FROM pg_prepared_xacts ORDER BY prepared;   -- then ROLLBACK PREPARED 'GID';",
+	},
+	{
+		"W154", "The server lacks fixes that matter here.",
+		"A minor release repairs a fault of logical decoding.",
+		"SELECT version();   -- then install the newest minor release and restart",
+	},
+	{
+		"W156", "The clocks of the server and of this machine differ.",
+		"Lag in seconds is off by as much.",
+		"timedatectl timesync-status   # here; on the server the same",
+	},
+	{
+		"W157", "The connection to the database server is not verified.",
+		"sslmode is weaker than verify-full: whoever stands between may read and change everything.",
+		"?sslmode=verify-full&sslrootcert=FILE   # in source.url",
+	},
+	{
+		"W158", "The publication changed after the slot's horizon.",
+		"Changes are decoded with the catalog of their own time: those written before it was made are refused.",
+		"tributary slots drop SLOT   # where the slot is new and nothing was read from it yet",
+	},
+	{
+		"I159", "A table was never analysed.",
+		"How many rows it has, and so how long its snapshot takes, is unknown.",
+		"ANALYZE NAME;",
+	},
+	{
+		"I155", "The server decodes in less memory than by default.",
+		"What a transaction changes beyond logical_decoding_work_mem is written to the server's disk and read " +
+			"again.",
+		"ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_reload_conf();",
+	},
+	{
+		"W161", "The certificate of the database server expires soon.",
+		"Once it has, no connection is made any more.",
+		"openssl s_client -starttls postgres -connect HOST:PORT </dev/null | openssl x509 -noout -dates",
 	},
 }

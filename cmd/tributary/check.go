@@ -25,8 +25,10 @@ const (
 type finding struct {
 	Part  string `json:"part"` // one of checkParts
 	Level string `json:"level"`
+	Code  string `json:"code,omitempty"` // of the catalogue; empty for ok and skip
 	Name  string `json:"name"`
 	Text  string `json:"text"`
+	Why   string `json:"why,omitempty"`
 	Fix   string `json:"fix,omitempty"` // one thing to paste
 }
 
@@ -34,30 +36,51 @@ type finding struct {
 type findings struct {
 	part string
 	list []finding
+	now  func() time.Time // this machine's clock
+	long time.Duration    // how long a transaction may be open
 }
 
-func (f *findings) add(level, name, text, fix string) {
-	f.list = append(f.list, finding{f.part, level, name, text, fix})
+// add notes a finding by its code, whose letter is its level. The catalogue says why, and what helps where
+// fix is empty.
+func (f *findings) add(code, name, text, fix string) {
+	f.at(map[byte]string{'E': levelFail, 'W': levelWarn, 'I': levelInfo}[code[0]], code, name, text, fix)
 }
 
-func (f *findings) ok(name, text string)        { f.add(levelOK, name, text, "") }
-func (f *findings) fail(name, text, fix string) { f.add(levelFail, name, text, fix) }
-func (f *findings) warn(name, text, fix string) { f.add(levelWarn, name, text, fix) }
+// at is add with another level: what stops run, but not in a connector's place, is a warning there.
+func (f *findings) at(level, code, name, text, fix string) {
+	e, _ := lookUp(code)
+	f.list = append(f.list, finding{f.part, level, code, name, text, e.Cause, textOr(fix, e.Fix)})
+}
+
+// fault notes an error, which blocks.
+func (f *findings) fault(name string, err error, fix string) {
+	f.add(codeOf(err), name, err.Error(), fix)
+}
+
+func (f *findings) ok(name, text string) {
+	f.list = append(f.list, finding{Part: f.part, Level: levelOK, Name: name, Text: text})
+}
+
+func (f *findings) skip(name, reason string) {
+	f.list = append(f.list, finding{Part: f.part, Level: levelSkip, Name: name, Text: reason})
+}
 
 // checkTimeout bounds each part: what does not answer by then will not.
 const checkTimeout = 20 * time.Second
 
 // checkParts are the parts in the order of their causes.
-var checkParts = []string{"aws", "source", "kafka", "registry", "debezium"}
+var checkParts = []string{"aws", "source", "kafka", "registry", "runtime", "debezium"}
 
 func (p *program) checkCommand() *cobra.Command {
 	var asJSON bool
 	var only []string
+	failOn := "fail"
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Ask source, Kafka and registry whether run would work",
-		Long: "check changes nothing. Each finding that is no ok comes with one thing to paste\n" +
-			"that repairs it. It exits 3 when a finding would stop run.",
+		Long: "check changes nothing. Each finding that is no ok has a code, says why it\n" +
+			"matters, and what to paste. It exits 3 when a finding would stop run, with\n" +
+			"--fail-on warn also at a warning.",
 		Example: "  tributary check --config tributary.yaml\n" +
 			"  tributary check -c tributary.yaml --only kafka,registry --json\n" +
 			"  tributary check --from-debezium connector.json --brokers 127.0.0.1:9092 \\\n" +
@@ -66,22 +89,27 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
-	cmd.Flags().StringSliceVar(&only, "only", nil, "check only these `PARTS`: aws, source, kafka,\nregistry, "+
-		"debezium")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "check only `PARTS`: aws, source, kafka,\nregistry, "+
+		"runtime, debezium")
+	cmd.Flags().StringVar(&failOn, "fail-on", failOn, "exit 3 at a `LEVEL`: fail or warn")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, part := range only {
 			if !isOneOf(part, checkParts) {
-				return usageError{fmt.Errorf("--only %q: want aws, source, kafka, registry or debezium%s", part,
+				return usageError{fmt.Errorf("--only %q: want aws, source, kafka, registry, runtime or debezium%s", part,
 					didYouMean(part, checkParts))}
 			}
+		}
+		if failOn != "fail" && failOn != "warn" {
+			return usageError{fmt.Errorf("--fail-on %q: want fail or warn", failOn)}
 		}
 		config, err := flags.load()
 		if err != nil {
 			return err
 		}
-		found := check(cmd.Context(), config, only)
+		found := check(cmd.Context(), config, only, &findings{now: time.Now, long: 5 * time.Minute})
 		if asJSON {
 			encoder := json.NewEncoder(p.stdout)
+			encoder.SetEscapeHTML(false)
 			encoder.SetIndent("", "  ")
 			err = encoder.Encode(found)
 		} else {
@@ -91,7 +119,7 @@ func (p *program) checkCommand() *cobra.Command {
 			return err
 		}
 		for _, f := range found {
-			if f.Level == levelFail {
+			if f.Level == levelFail || f.Level == levelWarn && failOn == "warn" {
 				return codedError{errors.New(""), exitCheck}
 			}
 		}
@@ -101,13 +129,16 @@ func (p *program) checkCommand() *cobra.Command {
 }
 
 // check runs the parts one after another. What the source says of its tables, the Kafka part uses.
-func check(ctx context.Context, c Config, only []string) []finding {
+func check(ctx context.Context, c Config, only []string, f *findings) []finding {
 	wanted := func(part string) bool { return len(only) == 0 || isOneOf(part, only) }
-	var all []finding
-	var captured []string // topics
-	f := &findings{part: "source"}
+	var captured []capture
+	f.part = "source"
 	for _, note := range c.notes {
-		f.warn("configuration", note, "")
+		code := "W600"
+		if strings.HasPrefix(note, unknownVariable) {
+			code = "W603"
+		}
+		f.add(code, "settings", note, "")
 	}
 	run := func(part string, work func(ctx context.Context, f *findings)) {
 		if wanted(part) {
@@ -122,11 +153,12 @@ func check(ctx context.Context, c Config, only []string) []finding {
 	}
 	run("source", func(ctx context.Context, f *findings) { captured = checkSource(ctx, c, f) })
 	run("kafka", func(ctx context.Context, f *findings) { checkKafka(ctx, c, captured, f) })
-	run("registry", func(ctx context.Context, f *findings) { checkRegistry(ctx, c, f) })
+	run("registry", func(ctx context.Context, f *findings) { checkRegistry(ctx, c, captured, f) })
+	run("runtime", func(_ context.Context, f *findings) { checkRuntime(c, f) })
 	if c.Compatibility == "debezium" {
 		run("debezium", func(ctx context.Context, f *findings) { checkDebezium(ctx, c, f) })
 	}
-	return append(all, f.list...)
+	return f.list
 }
 
 // writeFindings prints one line for each finding, its fix below it.
@@ -150,7 +182,14 @@ func writeFindings(w io.Writer, c Config, found []finding, color bool) error {
 		case levelOK:
 			level = paint(color, "32", level)
 		}
-		fmt.Fprintf(&b, "  %s  %s\n", level, wrap(fmt.Sprintf("%-12s %s", f.Name, f.Text), 78-8, 8+13))
+		line := fmt.Sprintf("%-12s %s", f.Name, f.Text)
+		if f.Code != "" {
+			line += " [" + f.Code + "]"
+		}
+		fmt.Fprintf(&b, "  %s  %s\n", level, wrap(line, 78-8, 8+13))
+		if f.Why != "" {
+			fmt.Fprintf(&b, "        why  %s\n", wrap(f.Why, 78-13, 8+5))
+		}
 		if f.Fix != "" {
 			fmt.Fprintf(&b, "        fix  %s\n", f.Fix) // never wrapped: it is to be pasted
 		}
@@ -171,6 +210,8 @@ func checkedPlace(c Config, part string) string {
 		return c.Takeover.Connector
 	case "aws":
 		return c.AWS.Region
+	case "runtime":
+		return "this process"
 	}
 	return c.SchemaRegistry.URL.String()
 }

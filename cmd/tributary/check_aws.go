@@ -26,15 +26,15 @@ func checkAWS(ctx context.Context, c Config, f *findings) {
 	arn, source, err := c.access().identity(ctx)
 	switch {
 	case source == "" && err != nil:
-		f.fail("identity", err.Error(), "aws sts get-caller-identity   # in the pod's place: is its service "+
+		f.fault("identity", err, "aws sts get-caller-identity   # in the pod's place: is its service "+
 			"account "+
 			"associated with a role (Pod Identity), or annotated with one (IRSA)?")
 	case err != nil:
 		// It needs no permission, but a way to STS, which a private network may not have.
-		f.warn("identity", "credentials from "+source+", but AWS does not say whose: "+err.Error(),
+		f.add("W604", "identity", "credentials from "+source+", but AWS does not say whose: "+err.Error(),
 			"aws ec2 describe-vpc-endpoints   # is there one for sts?")
 	case source == awsSources["EC2RoleProvider"]:
-		f.warn("identity", arn+" by "+source+", which every pod of the node has",
+		f.add("W604", "identity", arn+" by "+source+", which every pod of the node has",
 			"aws eks create-pod-identity-association --cluster-name NAME --namespace NAMESPACE "+
 				"--service-account tributary --role-arn ARN")
 	default:

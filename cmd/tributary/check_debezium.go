@@ -20,20 +20,20 @@ func checkDebezium(ctx context.Context, c Config, f *findings) {
 	for _, r := range c.rulings {
 		counts[r.Verdict]++
 		if r.Verdict == ignored {
-			f.add(levelInfo, "property", r.Property+": ignored: "+r.Text, "")
+			f.add("I506", "property", r.Property+": ignored: "+r.Text, "")
 		}
 	}
 	f.ok("properties", fmt.Sprintf("%d mapped, %d ignored without effect on the records", counts[mapped],
 		counts[ignored]))
 	conn, err := decoder.Connect(ctx, sourceOptions(c))
 	if err != nil {
-		f.add(levelSkip, "schemas", "the source does not answer", "")
+		f.skip("schemas", "the source does not answer")
 		return
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	checkOffset(ctx, c, conn, f)
 	if err := checkSchemas(ctx, c, conn, f); err != nil {
-		f.fail("schemas", err.Error(), "")
+		f.fault("schemas", err, "")
 	}
 }
 
@@ -42,7 +42,7 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 	slot, err := decoder.InspectSlot(ctx, conn, c.Source.Slot)
 	if err != nil || slot == nil {
 		if err == nil {
-			f.add(levelInfo, "position", "no slot: run takes a snapshot as a new connector would", "")
+			f.add("I506", "position", "no slot: run takes a snapshot as a new connector would", "")
 		}
 		return // the source's part tells an error
 	}
@@ -54,25 +54,25 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 		if c.Snapshot.WithoutPosition == "stop" {
 			text = "run stops if it has stored no position"
 		}
-		f.warn("position", text, fix)
+		f.add("W505", "position", text, fix)
 		return
 	}
 	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
-		f.fail("position", err.Error(), "")
+		f.fault("position", err, "")
 		return
 	}
 	offset, err := readOffset(ctx, opts, c.Takeover, c.Topic.Prefix)
 	switch {
 	case err != nil:
-		f.fail("position", err.Error(),
+		f.fault("position", err,
 			"kafka-topics.sh --list   # offset.storage.topic of the Connect worker")
 	case !offset.found:
-		f.warn("position", fmt.Sprintf("connector %s has no offset under server %s: run takes a snapshot",
+		f.add("W505", "position", fmt.Sprintf("connector %s has no offset under server %s: run takes a snapshot",
 			c.Takeover.Connector, c.Topic.Prefix),
 			"curl CONNECT/connectors   # --name takes the connector's name")
 	case !offset.finished():
-		f.warn("position", fmt.Sprintf("connector %s has %s: run takes a snapshot", c.Takeover.Connector,
+		f.add("W505", "position", fmt.Sprintf("connector %s has %s: run takes a snapshot", c.Takeover.Connector,
 			offset), "")
 	default:
 		from, taken := offset.start(slot.Confirmed)
@@ -124,7 +124,7 @@ func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *finding
 		}
 		codec, err := schema.Compile(relation, schemaTopic(t.Namespace, t.Name), rows)
 		if err != nil {
-			f.fail(t.String(), err.Error(), "")
+			f.fault(t.String(), err, "")
 			continue
 		}
 		name := topic(t.Namespace, t.Name)
@@ -172,23 +172,23 @@ func checkSchema(ctx context.Context, registry *schema.Registry, subject, text s
 	var incompatible *schema.IncompatibleError
 	switch {
 	case err != nil:
-		f.fail(subject, err.Error(), "")
+		f.fault(subject, err, "")
 	case same:
 		return true
 	case !exists:
-		f.add(levelInfo, subject, "no schema is registered yet", "")
+		f.add("I506", subject, "no schema is registered yet", "")
 	default:
 		latest, err := registry.Latest(ctx, subject)
 		if err != nil {
-			f.fail(subject, err.Error(), "")
+			f.fault(subject, err, "")
 			return false
 		}
 		where := "the schema would be a new version: " + firstDifference(latest, text)
 		if err := registry.Check(ctx, subject, text); errors.As(err, &incompatible) {
-			f.fail(subject, where+"; the registry refuses it", "")
+			f.add("E504", subject, where+"; the registry refuses it", "")
 			return false
 		}
-		f.warn(subject, where, "")
+		f.add("W505", subject, where, "")
 	}
 	return false
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/url"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,20 +18,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/tributary-cdc/tributary/schema"
+	"github.com/tributary-cdc/tributary/publisher"
 )
 
-// checkKafka asks the cluster; topics are those of the captured tables, nil when the source was not asked.
-func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
+// checkKafka asks the cluster; tables are what the source's part found, nil when it was not asked.
+func checkKafka(ctx context.Context, c Config, tables []capture, f *findings) {
 	reached := 0
 	brokers, err := kafkaBrokers(ctx, c)
 	if err != nil {
-		f.fail("brokers", err.Error(), "aws kafka get-bootstrap-brokers --cluster-arn "+c.Kafka.MSKClusterARN)
+		f.fault("brokers", err, "aws kafka get-bootstrap-brokers --cluster-arn "+c.Kafka.MSKClusterARN)
 		return
 	}
 	c.Kafka.Brokers, c.Kafka.MSKClusterARN = brokers, "" // asked once
 	for _, b := range c.Kafka.Brokers {
-		if checkReach(ctx, f, b, "kafka.brokers") {
+		if checkReach(ctx, f, b, "kafka.brokers", "E201", "E202") {
 			reached++
 		}
 	}
@@ -38,7 +40,7 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	}
 	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
-		f.fail("settings", err.Error(), "")
+		f.fault("settings", err, "")
 		return
 	}
 	if !checkKafkaTLS(ctx, c, f) {
@@ -47,55 +49,69 @@ func checkKafka(ctx context.Context, c Config, topics []string, f *findings) {
 	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(8*time.Second),
 		kgo.DialTimeout(5*time.Second))...)
 	if err != nil {
-		f.fail("settings", err.Error(), "")
+		f.fault("settings", err, "")
 		return
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	meta, err := admin.BrokerMetadata(ctx)
 	if err != nil {
-		f.fail("login", kafkaReason(c, err), kafkaFix(c, err))
+		f.add(kafkaCode(c, err), "login", kafkaReason(c, err), kafkaFix(c, err))
 		return
 	}
 	f.ok("brokers", fmt.Sprintf("%s, login %s", count(len(meta.Brokers), "broker"), c.Kafka.Auth))
 	for _, b := range meta.Brokers {
-		checkReach(ctx, f, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)), "advertised.listeners of the broker")
+		checkReach(ctx, f, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)),
+			"advertised.listeners of the broker", "E218",
+			"E218")
 	}
 	if c.Topic.ReplicationFactor > len(meta.Brokers) {
-		f.fail("replicas", fmt.Sprintf("topic.replication_factor is %d, but there are %d brokers",
+		f.add("E211", "replicas", fmt.Sprintf("topic.replication_factor is %d, but there are %d brokers",
 			c.Topic.ReplicationFactor, len(meta.Brokers)),
 			fmt.Sprintf("topic: {replication_factor: %d}", len(meta.Brokers)))
 	}
 	checkProducer(ctx, c, client, f)
-	checkTopics(ctx, c, admin, topics, f)
+	checkTopics(ctx, c, admin, tables, f)
 	checkPosition(ctx, c, f)
 }
 
+// kafkaCode is the code of a first request that failed. Where Kafka gave no answer, it has refused the login,
+// or wants one.
+func kafkaCode(c Config, err error) string {
+	code := publisher.ErrorCode(err)
+	switch {
+	case code != "":
+		return code
+	case c.Kafka.Auth != "none" && errors.Is(err, io.EOF):
+		return "E204"
+	}
+	return "E205"
+}
+
 // checkKafkaTLS shakes hands by itself, since through the client a broker that speaks no TLS looks like a
-// broken
-// connection.
+// broken connection.
 func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 	if !c.Kafka.TLSOn() {
 		if c.Kafka.Auth == "plain" {
-			f.warn("tls", "kafka.auth plain without TLS sends the password in clear", "kafka: {tls: {enabled: true}}")
+			f.add("W224", "tls", "kafka.auth plain without TLS sends the password in clear",
+				"kafka: {tls: {enabled: true}}")
 		}
 		return true
 	}
 	config, err := tlsConfig("kafka.tls", c.Kafka.TLS)
 	if err != nil {
-		f.fail("tls", err.Error(), "")
+		f.fault("tls", err, "")
 		return false
 	}
 	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
 	conn, err := dialer.DialContext(ctx, "tcp", c.Kafka.Brokers[0])
 	if err != nil {
 		if text, advice := certificateProblem(err, "kafka.tls.ca_file"); advice != "" {
-			f.fail("tls", text, advice)
+			f.add("E203", "tls", text, advice)
 			return false
 		}
-		f.fail("tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+"   # its CA goes into "+
-			"kafka.tls.ca_file; "+
-			"without TLS: kafka: {tls: {enabled: false}}")
+		f.add("E203", "tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+" </dev/null | openssl "+
+			"x509 -noout -dates -issuer   # its CA: kafka.tls.ca_file; without TLS: kafka: {tls: {enabled: false}}")
 		return false
 	}
 	f.ok("tls", "certificate verified")
@@ -112,6 +128,11 @@ func kafkaReason(c Config, err error) string {
 		return "the cluster does not offer " + c.Kafka.Auth
 	case strings.Contains(err.Error(), "remote error: tls:") && c.Kafka.TLS.CertFile == "":
 		return "the broker wants a client's certificate, and none is configured: " + err.Error()
+	case errors.Is(err, io.EOF) && c.Kafka.Auth != "none":
+		return "the cluster ends the connection at the login of user " + c.Kafka.User + " (SASL " +
+			c.Kafka.Auth + ")"
+	case errors.Is(err, io.EOF):
+		return "the cluster ends the connection: the port is one for TLS, or for a login"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time: is the port one for TLS, or for another login?"
 	}
@@ -123,8 +144,10 @@ func kafkaFix(c Config, err error) string {
 		return "tributary check --only aws   # who this is; its policy must allow kafka-cluster:Connect on the " +
 			"cluster"
 	}
-	if errors.Is(err, kerr.SaslAuthenticationFailed) {
-		return "check kafka.user and what " + string(c.Kafka.PasswordFrom) + " holds"
+	if kafkaCode(c, err) == "E204" {
+		return "kafka-configs.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --describe --entity-type users " +
+			"--entity-name " + c.Kafka.User + "   # then kafka.user and what " +
+			string(c.Kafka.PasswordFrom) + " holds"
 	}
 	if strings.Contains(err.Error(), "remote error: tls:") {
 		return "kafka: {auth: mtls, tls: {cert_file: FILE, key_file: FILE}}   # of an authority that the broker " +
@@ -147,47 +170,115 @@ func checkProducer(ctx context.Context, c Config, client *kgo.Client, f *finding
 	if err == nil {
 		err = kerr.ErrorForCode(response.ErrorCode)
 	}
-	switch {
-	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed),
-		errors.Is(err, kerr.ClusterAuthorizationFailed):
-		f.fail("producer", "writing "+c.Delivery+" is not allowed: "+err.Error(),
-			"kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe "+
-				"--transactional-id tributary/ "+
-				"--resource-pattern-type prefixed")
-	case err != nil:
-		f.fail("producer", "no producer id: "+err.Error(), "")
-	default:
-		f.ok("producer", c.Delivery+" writing is allowed")
+	if err != nil {
+		f.add(textOr(publisher.ErrorCode(err), "E215"), "producer", "writing "+c.Delivery+" is not allowed: "+
+			err.Error(), aclFix(c, err))
+		return
 	}
+	f.ok("producer", c.Delivery+" writing is allowed")
+}
+
+// aclFix is the line that grants what a refusal names, empty where the catalogue says it.
+func aclFix(c Config, err error) string {
+	line := "kafka-acls.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --add --allow-principal User:" +
+		textOr(c.Kafka.User, "USER")
+	switch {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		return line + " --operation Write --operation Describe --transactional-id tributary/ " +
+			"--resource-pattern-type prefixed"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return line + " --operation Create --operation IdempotentWrite --cluster"
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return line + " --operation Create --operation Write --operation Describe --operation DescribeConfigs " +
+			"--operation Read --topic " + c.Topic.Prefix + " --resource-pattern-type prefixed"
+	}
+	return ""
 }
 
 // checkTopics finds out which topics exist, and asks whether the missing ones may be created.
-func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []string, f *findings) {
-	names := append(append([]string(nil), tables...), c.Kafka.PositionTopic, c.Kafka.LedgerTopic)
+func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []capture, f *findings) {
+	keyless := map[string]bool{}
+	var names []string
+	for _, t := range tables {
+		names, keyless[t.topic] = append(names, t.topic), !t.table.HasKey()
+	}
+	names = append(names, c.Kafka.PositionTopic, c.Kafka.LedgerTopic)
 	details, err := admin.ListTopics(ctx, names...)
 	if err != nil {
-		f.fail("topics", err.Error(), "")
+		f.fault("topics", err, aclFix(c, err))
 		return
 	}
-	var missing []string
+	var missing, there []string
 	for _, name := range names {
 		d := details[name]
 		switch {
 		case errors.Is(d.Err, kerr.UnknownTopicOrPartition), d.Topic == "":
 			missing = append(missing, name)
+			continue
 		case d.Err != nil:
-			f.fail("topic", name+": "+d.Err.Error(),
-				"kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe --topic "+name)
-		case c.Topic.Partitions > 0 && len(d.Partitions) != c.Topic.Partitions && isOneOf(name, tables):
-			f.warn("topic", fmt.Sprintf("%s has %d partitions, not topic.partitions: it stays as it is", name,
-				len(d.Partitions)), "")
+			f.add(textOr(publisher.ErrorCode(d.Err), "E206"), "topic", name+": "+d.Err.Error(), aclFix(c, d.Err))
+			continue
+		case c.Topic.Partitions > 0 && len(d.Partitions) != c.Topic.Partitions && topicOfTable(tables, name):
+			f.add("W221", "topic", fmt.Sprintf("%s has %d partitions, not topic.partitions: it stays as it is", name,
+				len(d.Partitions)), fmt.Sprintf("topic: {partitions: %d}", len(d.Partitions)))
 		}
+		there = append(there, name)
 	}
 	sort.Strings(missing)
-	if len(missing) < len(names) {
-		f.ok("topics", fmt.Sprintf("%s exist", count(len(names)-len(missing), "topic")))
+	if len(there) > 0 {
+		f.ok("topics", fmt.Sprintf("%s exist", count(len(there), "topic")))
+		checkTopicSettings(ctx, c, admin, there, details, keyless, f)
 	}
 	checkCreation(ctx, c, admin, missing, f)
+}
+
+func topicOfTable(tables []capture, topic string) bool {
+	return slices.ContainsFunc(tables, func(t capture) bool { return t.topic == topic })
+}
+
+// checkTopicSettings compares what existing topics are set to with what will be written to them. The right to
+// see the settings is not needed to run, so a refusal only skips this.
+func checkTopicSettings(ctx context.Context, c Config, admin *kadm.Client, names []string,
+	details kadm.TopicDetails, keyless map[string]bool, f *findings,
+) {
+	configs, err := admin.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		f.skip("topics", "their settings are not told: "+err.Error())
+		return
+	}
+	set := "kafka-configs.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --alter --topic %s --add-config %s"
+	for _, topic := range configs {
+		values := map[string]string{}
+		for _, one := range topic.Configs {
+			values[one.Key] = one.MaybeValue()
+		}
+		compact := strings.Contains(values["cleanup.policy"], "compact")
+		if topic.Err != nil {
+			f.skip("topic", topic.Name+": its settings are not told: "+topic.Err.Error())
+			continue
+		}
+		if most, err := strconv.Atoi(values["max.message.bytes"]); err == nil &&
+			most < int(c.Kafka.MaxRecordBytes) {
+			f.add("W222", "topic", fmt.Sprintf("%s takes records of %d bytes, and kafka.max_record_bytes is %d",
+				topic.Name, most, int(c.Kafka.MaxRecordBytes)),
+				fmt.Sprintf(set, topic.Name, fmt.Sprintf("max.message.bytes=%d", int(c.Kafka.MaxRecordBytes)+4096)))
+		}
+		replicas := details[topic.Name].Partitions.NumReplicas()
+		if least, err := strconv.Atoi(values["min.insync.replicas"]); err == nil && least > replicas &&
+			replicas > 0 {
+			f.add("E226", "topic", fmt.Sprintf("%s has %s, and min.insync.replicas is %d", topic.Name,
+				count(replicas, "replica"), least),
+				fmt.Sprintf(set, topic.Name, fmt.Sprintf("min.insync.replicas=%d", replicas)))
+		}
+		switch {
+		case keyless[topic.Name] && compact:
+			f.add("W223", "topic", topic.Name+" is compacted, and its table has no key",
+				fmt.Sprintf(set, topic.Name, "cleanup.policy=delete"))
+		case topic.Name == c.Kafka.PositionTopic && !compact && values["cleanup.policy"] != "":
+			f.add("E220", "topic", topic.Name+" has cleanup.policy="+values["cleanup.policy"],
+				fmt.Sprintf(set, topic.Name, "cleanup.policy=compact"))
+		}
+	}
 }
 
 func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []string, f *findings) {
@@ -204,14 +295,19 @@ func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []
 	if c.Topic.Create {
 		responses, err := admin.ValidateCreateTopics(ctx, partitions, replicas, nil, missing...)
 		if err != nil {
-			f.fail("topics", "asking whether topics may be created: "+err.Error(), createLine(c, missing[0]))
+			f.add(textOr(publisher.ErrorCode(err), "E209"), "topics", "asking whether topics may be created: "+
+				err.Error(), createLine(c, missing[0]))
 			return
 		}
 		creatable := 0
 		for _, r := range responses.Sorted() {
 			if r.Err != nil && !errors.Is(r.Err, kerr.TopicAlreadyExists) {
-				f.fail("topic", fmt.Sprintf("%s is missing and cannot be created: %s", r.Topic, r.Err),
-					createLine(c, r.Topic))
+				fix := createLine(c, r.Topic)
+				if line := aclFix(c, r.Err); line != "" {
+					fix = line
+				}
+				f.add(textOr(publisher.ErrorCode(r.Err), "E209"), "topic", fmt.Sprintf("%s is missing and cannot be "+
+					"created: %s", r.Topic, r.Err), fix)
 				continue
 			}
 			creatable++
@@ -222,7 +318,7 @@ func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []
 		return
 	}
 	for _, name := range missing {
-		f.fail("topic", name+" is missing, and topic.create is false", createLine(c, name))
+		f.add("E209", "topic", name+" is missing, and topic.create is false", createLine(c, name))
 	}
 }
 
@@ -247,43 +343,4 @@ func createLine(c Config, name string) string {
 		line += " --config cleanup.policy=" + policy
 	}
 	return line
-}
-
-// checkRegistry asks the schema registry for its subjects.
-func checkRegistry(ctx context.Context, c Config, f *findings) {
-	if !c.NeedsRegistry() {
-		f.add(levelSkip, "registry", "keys and values are JSON", "")
-		return
-	}
-	u, err := url.Parse(string(c.SchemaRegistry.URL))
-	if err != nil {
-		f.fail("address", "schema_registry.url cannot be read", "")
-		return
-	}
-	port := textOr(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	if !checkReach(ctx, f, net.JoinHostPort(u.Hostname(), port), "schema_registry.url") {
-		return
-	}
-	o, err := registryOptions(c)
-	if err != nil {
-		f.fail("settings", err.Error(), "")
-		return
-	}
-	registry, err := schema.NewRegistry(o)
-	if err == nil {
-		err = registry.Ping(ctx)
-	}
-	if err != nil {
-		fix := "curl -i " + strings.TrimSuffix(c.SchemaRegistry.URL.String(), "/") + "/subjects"
-		if strings.Contains(err.Error(), "40") {
-			fix += " -u " + textOr(c.SchemaRegistry.User, "USER")
-		}
-		if text, advice := certificateProblem(err, "schema_registry.tls.ca_file"); advice != "" {
-			f.fail("tls", text, advice)
-			return
-		}
-		f.fail("registry", err.Error(), fix)
-		return
-	}
-	f.ok("registry", "answers")
 }

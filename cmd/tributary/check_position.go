@@ -16,7 +16,7 @@ func checkPosition(ctx context.Context, c Config, f *findings) {
 	const name = "position"
 	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
-		f.fail(name, err.Error(), "")
+		f.fault(name, err, "")
 		return
 	}
 	stored, err := publisher.Load(ctx, opts, c.Kafka.PositionTopic, c.Pipeline, c.Source.Slot)
@@ -25,15 +25,15 @@ func checkPosition(ctx context.Context, c Config, f *findings) {
 		f.ok(name, "none is stored yet")
 		return
 	case err != nil && ctx.Err() != nil:
-		f.warn(name, "not read in time: a transaction of the pipeline is open", "tributary status")
+		f.add("W604", name, "not read in time: a transaction of the pipeline is open", "tributary status")
 		return
 	case err != nil:
-		f.fail(name, err.Error(), "")
+		f.fault(name, err, "")
 		return
 	}
 	w := &past{config: c, connect: sourceOptions(c), stored: stored}
 	if err := w.lookAtSource(ctx); err != nil {
-		f.add(levelSkip, name, fmt.Sprintf("%s is stored; to compare it needs the source", stored.Resume), "")
+		f.skip(name, fmt.Sprintf("%s is stored; to compare it needs the source", stored.Resume))
 		return
 	}
 	defer w.close()
@@ -45,9 +45,9 @@ func checkPosition(ctx context.Context, c Config, f *findings) {
 	case gap == nil:
 		f.ok(name, fmt.Sprintf("published up to %s, from where slot %s goes on", stored.Resume, c.Source.Slot))
 	case !isGap(gap):
-		f.fail(name, gap.Error(), "")
+		f.fault(name, gap, "")
 	default:
-		f.fail(name, gap.Error(), repairCommand(c))
+		f.fault(name, gap, repairCommand(c))
 	}
 }
 

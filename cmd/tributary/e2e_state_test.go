@@ -51,7 +51,10 @@ func TestSlotInUse(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("check: exit code %d: standing by is no failure", code)
 	}
-	b.says("check", stdout, []string{"PREFIX is in use by pid " + pid, "run stands by until it is free"})
+	b.says("check", stdout, []string{
+		"PREFIX is in use by pid " + pid, "[W130]",
+		"run stands by until it is free",
+	})
 	b.order(1)
 	first.stop(t)
 	b.order(1)
@@ -71,6 +74,7 @@ func TestSlotAdvanced(t *testing.T) {
 	b.exec("SELECT pg_replication_slot_advance('" + b.prefix + "', pg_current_wal_lsn())")
 	advanced := b.confirmed()
 	gap := []string{
+		"[E403]",
 		"position of PREFIX/PREFIX", "published up to " + confirmed, "slot PREFIX is confirmed up to " + advanced,
 		"somebody else has read or moved the slot", "take a new snapshot",
 	}
@@ -118,7 +122,7 @@ func TestOtherServer(t *testing.T) {
 			"point source.url at the old server",
 		}
 		b.fails(badCase{
-			code: exitPerson, run: says,
+			code: exitPerson, run: append(says[:4:4], "[E402]"),
 			check: append(says[:4:4], "fix tributary snapshot --repair -c "+b.file),
 		})
 		b.source = right

@@ -23,7 +23,7 @@ func TestSlotGone(t *testing.T) {
 		{
 			"dropped",
 			func(b *bench) { b.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')") },
-			[]string{"slot PREFIX", "published up to FROM", "the slot is gone", "snapshot.mode: when_needed"},
+			[]string{"[E407]", "slot PREFIX", "published up to FROM", "the slot is gone"},
 			false,
 		},
 		{
@@ -34,13 +34,13 @@ func TestSlotGone(t *testing.T) {
 				b.whileGone()
 				b.exec("SELECT pg_create_logical_replication_slot('" + b.prefix + "', 'pgoutput')")
 			},
-			[]string{"published up to FROM", "slot PREFIX is confirmed up to", "take a new snapshot"},
+			[]string{"[E403]", "published up to FROM", "slot PREFIX is confirmed up to", "take a new snapshot"},
 			true,
 		},
 		{
 			"lost",
-			func(b *bench) { b.lose() },
-			[]string{"slot PREFIX", "lost", "FROM"},
+			func(b *bench) { b.lose(); b.seesLost() },
+			[]string{"[E122]", "slot PREFIX", "lost", "FROM"},
 			false,
 		},
 		{
@@ -49,7 +49,7 @@ func TestSlotGone(t *testing.T) {
 				b.exec("DROP PUBLICATION " + b.prefix)
 				b.order(1)
 			},
-			[]string{"publication", "PREFIX"},
+			[]string{"[E125]", "publication", "PREFIX"},
 			false,
 		},
 	} {
@@ -78,6 +78,14 @@ func TestSlotGone(t *testing.T) {
 			b.repaired(said)
 		})
 	}
+}
+
+// seesLost has check see that the slot and its anchor are lost.
+func (b *bench) seesLost() {
+	b.Helper()
+	found := b.look("source", findings{})
+	found.has("E122", "is lost", "tributary snapshot --repair")
+	found.has("W128", "_anchor is lost", "replay: {keep:")
 }
 
 // lose writes more WAL than the server keeps for a slot.
@@ -114,5 +122,7 @@ func TestSlotDroppedUnderway(t *testing.T) {
 	if code := l.wait(t); code != exitPerson {
 		t.Fatalf("exit code %d:\n%s", code, l.log.tail())
 	}
-	b.says("run", l.log.tail(), []string{"slot PREFIX", "the slot is gone", "snapshot.mode: when_needed"})
+	b.says("run", l.log.tail(), []string{
+		"[E407]", "slot PREFIX", "the slot is gone", "snapshot.mode: when_needed",
+	})
 }

@@ -77,6 +77,9 @@ func (e *configError) ErrorCode() string { return "E601" }
 // ExitCode is that of a wrong configuration.
 func (e *configError) ExitCode() int { return exitUsage }
 
+// unknownVariable begins the note on a variable that sets nothing.
+const unknownVariable = "environment variable "
+
 // loader gathers a Config and what is wrong with it.
 type loader struct {
 	config   Config
@@ -446,7 +449,7 @@ func unknownVariables(environ map[string]string, known map[string]bool) []string
 	var notes []string
 	for name := range environ {
 		if strings.HasPrefix(name, "TRIBUTARY_") && !known[name] && !reservedVariable(name) {
-			notes = append(notes, "environment variable "+name+" is not known"+didYouMean(name, names))
+			notes = append(notes, unknownVariable+name+" is not known"+didYouMean(name, names))
 		}
 	}
 	sort.Strings(notes)

@@ -47,6 +47,9 @@ func TestCommandLine(t *testing.T) {
 		{"runn", exitUsage, `unknown command "runn": did you mean run?`},
 		{"config prnt", exitUsage, "did you mean print?"},
 		{"snapshot", exitUsage, "name tables with --table"},
+		{"run --brokrs x", exitUsage, "[E602]"},
+		{"run -c testdata/short.good.yaml --http-listen 192.0.2.1:1", exitUsage, "[E603]"},
+		{"status --addr 127.0.0.1:1", exitFailed, "[E610]"},
 		{"snapshot --table a.b", exitUsage, "http.token_from is not set"},
 		{"run --brokrs x", exitUsage, "unknown flag --brokrs: did you mean --brokers?"},
 		{"check --only kafak", exitUsage, "did you mean kafka?"},
@@ -192,7 +195,8 @@ func TestSecretSource(t *testing.T) {
 		}
 	}
 	for _, s := range []SecretSource{"env:NOT_SET_ANYWHERE", "file:/no/such", canary, "vault:x"} {
-		if _, err := s.Resolve(t.Context(), nil); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := s.Resolve(t.Context(), nil); err == nil || codeOf(err) != "E604" ||
+			strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
@@ -269,16 +273,24 @@ func TestSignals(t *testing.T) {
 			return ctx.Err()
 		}
 		want := map[bool]int{true: exitOK, false: exitSignal}[patient]
+		var told bytes.Buffer
+		p.stderr = &told
 		if code := p.execute(t.Context(), []string{
 			"run", "-c", "testdata/short.good.yaml", "--http-listen",
 			"127.0.0.1:0",
 		}); code != want {
 			t.Errorf("patient %t: exit code %d, want %d", patient, code, want)
 		}
+		if strings.Contains(told.String(), "[E605]") == patient {
+			t.Errorf("patient %t: told %s", patient, told.String())
+		}
 	}
 }
 
 func TestExitCodes(t *testing.T) {
+	if code := codeOf(errors.New("x")); code != "E600" {
+		t.Errorf("an error without a code has %s", code)
+	}
 	for _, test := range []struct {
 		err  error
 		want int

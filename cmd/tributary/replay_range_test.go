@@ -110,7 +110,7 @@ func (r *replayRig) refusals(mainA []record) {
 		code int
 		want []string
 	}{
-		{[]string{"--from-lsn", "0/10"}, exitUsage, []string{"0/10 is too old", "available is", "new snapshot"}},
+		{[]string{"--from-lsn", "0/10"}, exitUsage, []string{"[E408]", "0/10 is too old", "new snapshot"}},
 		{[]string{"--from-lsn", "FFFF/0"}, exitUsage, []string{"FFFF/0 lies beyond the end", "available is"}},
 		{
 			[]string{"--from-lsn", inside.String()},

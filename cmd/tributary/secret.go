@@ -76,7 +76,7 @@ func (s SecretSource) Resolve(ctx context.Context, a *awsAccess) (Secret, error)
 		return s.field(a.parameter(ctx, name))(field)
 	}
 	// The text is not repeated: whoever got the form wrong may well have put the password here.
-	return "", errors.New("read secret: want " + secretForms)
+	return "", faultError{errors.New("read secret: want " + secretForms), "E604"}
 }
 
 // secretForms is what a source may look like, for people.

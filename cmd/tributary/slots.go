@@ -245,28 +245,30 @@ func describeSlots(slots []decoder.Slot, c Config) []shownSlot {
 func checkServants(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts, f *findings) {
 	slots, err := decoder.ListSlots(ctx, conn)
 	if err != nil {
-		f.fail("slots", err.Error(), "")
+		f.fault("slots", err, "")
 		return
 	}
 	anchored := false
 	for _, one := range describeSlots(slots, c) {
 		switch own := one.Name == decoder.AnchorName(c.Source.Slot); {
 		case one.Orphan != "":
-			f.warn("slots", fmt.Sprintf("%s keeps %s of WAL for nothing: %s", one.Name, size(one.RetainedBytes),
-				one.Orphan), "tributary slots drop "+one.Name)
+			f.add("W127", "slots", fmt.Sprintf("%s keeps %s of WAL for nothing: %s", one.Name,
+				size(one.RetainedBytes), one.Orphan), "tributary slots drop "+one.Name)
 		case own && (one.Status == "lost" || one.Reason != ""):
 			anchored = true
-			f.warn("anchor", one.Name+" is lost: run makes it anew, and nothing older can be replayed",
-				"replay: {keep: 256MiB}   # or a larger max_slot_wal_keep_size")
+			f.add("W128", "anchor", one.Name+" is lost: run makes it anew, and nothing older can be replayed", "")
 		case own:
 			anchored = true
-			f.ok("anchor", fmt.Sprintf("%s: replay is possible from %s, %s of WAL retained", one.Name, one.Confirmed,
-				size(one.RetainedBytes)))
+			f.ok("anchor", fmt.Sprintf("%s: replay is possible from %s, %s of WAL retained", one.Name,
+				one.Confirmed, size(one.RetainedBytes)))
+		case one.ActivePID == 0 && !one.Temporary && one.Name != c.Source.Slot:
+			f.add("W127", "slots", fmt.Sprintf("%s is read by nobody and keeps %s of WAL", one.Name,
+				size(one.RetainedBytes)), "SELECT pg_drop_replication_slot('"+one.Name+"');   -- if nothing needs it")
 		}
 	}
 	if !anchored && c.Replay.Keep > 0 && s.usedSlots+1 >= s.slots {
-		f.warn("anchor", fmt.Sprintf("no replication slot is left for it among %d: replay and rewind will not be "+
-			"possible", s.slots),
+		f.add("W129", "anchor", fmt.Sprintf("no replication slot is left for it among %d: replay and rewind will "+
+			"not be possible", s.slots),
 			fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d;   -- then restart the server", s.slots+5))
 	}
 }

@@ -98,8 +98,8 @@ func fetchStatus(ctx context.Context, address string) ([]byte, error) {
 		if errors.As(err, &opErr) {
 			err = opErr
 		}
-		return nil, fmt.Errorf("nothing answers at %s: %w: is tributary running there? (--addr names another)",
-			address, err)
+		return nil, faultError{fmt.Errorf("nothing answers at %s: %w: is tributary running there? (--addr names "+
+			"another)", address, err), "E610"}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))

@@ -183,7 +183,8 @@ func TestCrashBeforeFirstPosition(t *testing.T) {
 				t.Fatal("the crash left no slot")
 			}
 			s.exec("INSERT INTO t VALUES (3, 'c'); DELETE FROM t WHERE id = 1")
-			if refused := r.run(t, "--snapshot-without-position", "stop"); refused.wait(t) != exitPerson {
+			if refused := r.run(t, "--snapshot-without-position", "stop"); refused.wait(t) != exitPerson ||
+				!strings.Contains(refused.log.String(), "[E503]") {
 				t.Fatalf("told to stop: exit code %d:\n%s", refused.code, refused.log.tail())
 			}
 			l := r.run(t)

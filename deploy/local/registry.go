@@ -22,10 +22,12 @@ func StartRegistry() (url string, stop func()) {
 	return fake.URL(), fake.Close
 }
 
-// refuse answers a registration that is not Avro with 422, an incompatible one with 409, and leaves every
-// other request to the fake, which checks nothing by itself.
+// refuse answers a registration that is not Avro with 422, an incompatible one with 409, the question whether
+// one would be with no, and leaves every other request to the fake, which checks nothing by itself.
 func refuse(fake *srfake.Registry, w http.ResponseWriter, req *http.Request) bool {
-	subject, found := strings.CutSuffix(strings.TrimPrefix(req.URL.Path, "/subjects/"), "/versions")
+	asks := strings.HasPrefix(req.URL.Path, "/compatibility/")
+	path := strings.TrimSuffix(strings.TrimPrefix(req.URL.Path, "/compatibility"), "/latest")
+	subject, found := strings.CutSuffix(strings.TrimPrefix(path, "/subjects/"), "/versions")
 	if req.Method != http.MethodPost || !found {
 		return false
 	}
@@ -50,7 +52,11 @@ func refuse(fake *srfake.Registry, w http.ResponseWriter, req *http.Request) boo
 	if err != nil {
 		return answer(w, http.StatusInternalServerError, 50001, err.Error())
 	}
-	if err := avro.NewSchemaCompatibility().Compatible(reader, writer); err != nil {
+	if err := avro.NewSchemaCompatibility().Compatible(reader, writer); err != nil && asks {
+		w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
+		_, _ = io.WriteString(w, `{"is_compatible":false}`)
+		return true
+	} else if err != nil {
 		return answer(w, http.StatusConflict, 409, fmt.Sprintf(
 			"Schema being registered is incompatible with an earlier schema for subject %q, details: [%v]",
 			subject, err))

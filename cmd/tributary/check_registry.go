@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/tributary-cdc/tributary/schema"
+)
+
+// checkRegistry asks the schema registry, and whether it would take the schemas that run would register.
+func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings) {
+	if !c.NeedsRegistry() {
+		f.skip("registry", "keys and values are JSON")
+		return
+	}
+	u, err := url.Parse(string(c.SchemaRegistry.URL))
+	if err != nil {
+		f.add("E601", "address", "schema_registry.url cannot be read", "")
+		return
+	}
+	port := textOr(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	if !checkReach(ctx, f, net.JoinHostPort(u.Hostname(), port), "schema_registry.url", "E307", "E301") {
+		return
+	}
+	o, err := registryOptions(c)
+	if err != nil {
+		f.fault("settings", err, "")
+		return
+	}
+	registry, err := schema.NewRegistry(o)
+	if err == nil {
+		err = registry.Ping(ctx)
+	}
+	if err != nil {
+		fix := "curl -i " + strings.TrimSuffix(c.SchemaRegistry.URL.String(), "/") + "/subjects"
+		if code := codeOf(err); code == "E302" || code == "E303" {
+			fix += " -u " + textOr(c.SchemaRegistry.User, "USER")
+		}
+		if _, advice := certificateProblem(err, "schema_registry.tls.ca_file"); advice != "" {
+			fix = advice
+		}
+		f.fault("registry", err, fix)
+		return
+	}
+	f.ok("registry", "answers, "+flavour(u))
+	checkRegistrySettings(ctx, c, registry, f)
+	switch {
+	case c.Compatibility == "debezium":
+		f.skip("schemas", "see the part debezium")
+	case tables == nil:
+		f.skip("schemas", "the source's part names the tables")
+	default:
+		checkRegistrations(ctx, registry, tables, f)
+	}
+}
+
+// flavour guesses by the address which registry it is: the API is the same.
+func flavour(u *url.URL) string {
+	if strings.Contains(u.Path, "/apis/ccompat/") {
+		return "Apicurio's form of Confluent's API"
+	}
+	return "Confluent's API"
+}
+
+// checkRegistrySettings asks for the registry's mode and rule. A registry that has no such question answers
+// 404, which says nothing.
+func checkRegistrySettings(ctx context.Context, c Config, registry *schema.Registry, f *findings) {
+	base := strings.TrimSuffix(c.SchemaRegistry.URL.String(), "/")
+	put := "curl -X PUT " + base + "/%s -H 'Content-Type: application/json' -d '{\"%s\":\"%s\"}'"
+	mode, err := registry.Mode(ctx)
+	if err == nil && mode != "READWRITE" && mode != "" {
+		f.add("E306", "mode", "is "+mode, fmt.Sprintf(put, "mode", "mode", "READWRITE"))
+	}
+	level, err := registry.Compatibility(ctx)
+	switch {
+	case err != nil:
+	case level == "NONE":
+		f.add("W308", "rule", "compatibility is NONE", fmt.Sprintf(put, "config", "compatibility", "BACKWARD"))
+	default:
+		f.ok("rule", "compatibility "+level)
+	}
+}
+
+// checkRegistrations asks of each schema that run would register what would become of it.
+func checkRegistrations(ctx context.Context, registry *schema.Registry, tables []capture, f *findings) {
+	known, fresh := 0, 0
+	for _, t := range tables {
+		for _, half := range [][2]string{{t.topic + "-key", t.key}, {t.topic + "-value", t.value}} {
+			subject, text := half[0], half[1]
+			if text == "" {
+				continue
+			}
+			exists, same, err := registry.Known(ctx, subject, text)
+			switch {
+			case err != nil:
+				f.fault(subject, err, "")
+			case same:
+				known++
+			case !exists:
+				fresh++
+			default:
+				checkVersion(ctx, registry, t, subject, text, f)
+			}
+		}
+	}
+	f.ok("schemas", fmt.Sprintf("%d registered, %d new subjects", known, fresh))
+}
+
+// checkVersion asks whether a schema would be taken as a subject's next version.
+func checkVersion(ctx context.Context, registry *schema.Registry, t capture, subject, text string,
+	f *findings,
+) {
+	var incompatible *schema.IncompatibleError
+	err := registry.Check(ctx, subject, text)
+	switch {
+	case errors.As(err, &incompatible):
+		f.add("E304", subject, "the schema of "+t.table.String()+" is refused: "+
+			textOr(incompatible.Finding, incompatible.Detail), "")
+	case err != nil:
+		f.fault(subject, err, "")
+	default:
+		f.add("I307", subject, "the schema of "+t.table.String()+" would be a new version",
+			"tributary schema diff "+t.table.String())
+	}
+}
+
+// checkRuntime looks at what surrounds this process.
+func checkRuntime(c Config, f *findings) {
+	needed := 2*int64(c.Kafka.WindowBytes) + int64(c.Source.MaxRowBytes)
+	limit, from := memoryLimit()
+	switch {
+	case limit == 0:
+		f.ok("memory", "no limit is set")
+	case limit < needed:
+		f.add("W601", "memory", fmt.Sprintf("the limit is %s (%s), and the buffers may take %s", size(limit), from,
+			size(needed)), "")
+	default:
+		f.ok("memory", fmt.Sprintf("%s (%s) for buffers of at most %s", size(limit), from, size(needed)))
+	}
+}
+
+// memoryLimit is what this process may use, 0 without a limit: Go's own, or the control group's.
+func memoryLimit() (limit int64, from string) {
+	if own := debug.SetMemoryLimit(-1); own < math.MaxInt64 {
+		return own, "GOMEMLIMIT"
+	}
+	text, err := os.ReadFile("/sys/fs/cgroup/memory.max")
+	if err != nil {
+		return 0, "" // another system, or version 1: nothing is known
+	}
+	group, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, "" // "max"
+	}
+	return group, "the control group's memory.max"
+}
