@@ -93,6 +93,7 @@ type catchUp struct {
 	landing                bool      // the rest is so small that the way back has begun
 	again                  time.Time // when the next round is called; a caught-up lane pauses
 	asked                  time.Time // when the main connection was last asked how far it is
+	asks                   int       // how often it was asked since it was opened anew
 	refused                error     // what the server said instead of a round
 	call                   []byte    // the messages of one round
 	failover               bool      // the slot is copied to standbys, ahead of which it must not be read

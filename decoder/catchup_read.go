@@ -258,6 +258,7 @@ func (s *Stream) mainReady(now time.Time) (bool, error) {
 	}
 	if now.Sub(c.asked) >= time.Second {
 		c.asked = now
+		c.asks++
 		s.out = appendStatus(s.out[:0], max(s.received, s.confirmed()), s.confirmed(), now, true)
 		if err := s.wire.send(s.out); err != nil {
 			return false, s.lost(err)
@@ -275,7 +276,9 @@ func (s *Stream) mainReady(now time.Time) (bool, error) {
 			return true, nil
 		}
 		s.wire.skip(size)
-		if LSN(binary.BigEndian.Uint64(body[1:])) > c.opened {
+		// A session begins by saying that it is where it was opened, before it has decoded anything. Where nothing
+		// is written any more it ends by saying so again, and then it may be asked a second time.
+		if at := LSN(binary.BigEndian.Uint64(body[1:])); at > c.opened || at == c.opened && c.asks > 1 {
 			return true, nil
 		}
 	}

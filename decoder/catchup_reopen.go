@@ -44,6 +44,7 @@ func (s *Stream) reopen(ctx context.Context, out chan<- *Batch) error {
 	s.answered = time.Now()
 	s.pacer = pacer{interval: next.pacer.interval, last: s.answered, flush: confirmed}
 	s.catch.opened, s.catch.renewed, s.catch.main = confirmed, s.catch.position, next.decoder
+	s.catch.asks = 0
 	s.publish(s.answered)
 	s.o.Logger.Info("main connection opened anew", "slot", s.o.Slot, "lsn", confirmed, "pid", s.pid,
 		"took", time.Since(began))

@@ -283,6 +283,9 @@ func TestKilledBetweenLanes(t *testing.T) {
 // die streams until a failpoint, or for a while.
 func (db *database) die(o StreamOptions, l *ledger, point string) {
 	db.t.Helper()
+	// Far enough behind to cross at once, however fast this machine reads.
+	db.exec("INSERT INTO public.t SELECT i, repeat('p', 100) FROM generate_series(9000001, 9004000) i " +
+		"ON CONFLICT (id) DO UPDATE SET v = 'p' || public.t.id || random()")
 	passed := make(chan struct{}, 1)
 	o.Failpoint = func(name string) {
 		if name != point {

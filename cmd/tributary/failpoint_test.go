@@ -99,9 +99,9 @@ func (f *failing) die(point string) {
 	}
 }
 
-// TestFailpoints kills the program with SIGKILL behind each step between the server and what it is told, in
+// TestRealFailpoints kills the program with SIGKILL behind each step between the server and what it is told, in
 // its snapshot and in its stream, and counts what came: each change once, or at least once.
-func TestFailpoints(t *testing.T) {
+func TestRealFailpoints(t *testing.T) {
 	for i, delivery := range deliveries {
 		t.Run(delivery, func(t *testing.T) {
 			b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))

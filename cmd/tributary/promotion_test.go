@@ -76,10 +76,10 @@ func (b *bench) promote(primary, standby *local.Server) {
 	b.rig.write(b.T, "")
 }
 
-// TestPromotion has a primary die under load and its standby promoted: the pipeline goes on with the slot
+// TestRealPromotion has a primary die under load and its standby promoted: the pipeline goes on with the slot
 // that the standby has, and each order that the new primary has came once. None came that it has not: what
 // the standby lost was not published.
-func TestPromotion(t *testing.T) {
+func TestRealPromotion(t *testing.T) {
 	primary, standby := twins(t, true)
 	b := replicated(t, primary)
 	seen := newTopics(t, b.rig)
@@ -146,9 +146,9 @@ func (b *bench) column(sql string) []string {
 	return values
 }
 
-// TestPromotionLoses promotes a standby that lacks what was published: the program stops with the range that
+// TestRealPromotionLoses promotes a standby that lacks what was published: the program stops with the range that
 // is lost, and says the same when it is started again.
-func TestPromotionLoses(t *testing.T) {
+func TestRealPromotionLoses(t *testing.T) {
 	primary, standby := twins(t, false)
 	b := replicated(t, primary)
 	seen := newTopics(t, b.rig)

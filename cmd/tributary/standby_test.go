@@ -9,9 +9,9 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// TestSynchronousCommit begins while a transaction waits for a synchronous standby: it is committed in the
+// TestRealSynchronousCommit begins while a transaction waits for a synchronous standby: it is committed in the
 // log, and nobody sees it. Its row must come, from the snapshot or from the stream, and once.
-func TestSynchronousCommit(t *testing.T) {
+func TestRealSynchronousCommit(t *testing.T) {
 	server, err := local.Start(t.Context(), local.Options{Parameters: map[string]string{
 		"synchronous_standby_names": "nobody", "synchronous_commit": "local",
 	}})
@@ -61,9 +61,9 @@ func TestSynchronousCommit(t *testing.T) {
 	b.came(seen, "exactly-once")
 }
 
-// TestSourceStandby streams from a standby, with a slot of the standby's own: the primary writes, and each
+// TestRealSourceStandby streams from a standby, with a slot of the standby's own: the primary writes, and each
 // order comes once.
-func TestSourceStandby(t *testing.T) {
+func TestRealSourceStandby(t *testing.T) {
 	primary, standby := twins(t, false)
 	b := replicated(t, primary)
 	b.exec("CREATE PUBLICATION " + b.prefix + " FOR TABLE public.orders")

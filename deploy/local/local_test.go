@@ -164,7 +164,8 @@ func TestRegistry(t *testing.T) {
 		{"first", "s", strings.Replace(record, "%", "int", 1), http.StatusOK},
 		{"same again", "s", strings.Replace(record, "%", "int", 1), http.StatusOK},
 		{"wider", "s", strings.Replace(record, "%", "long", 1), http.StatusOK},
-		{"incompatible with the latest", "s", strings.Replace(record, "%", "int", 1), http.StatusConflict},
+		{"incompatible with the latest", "s", strings.Replace(record, "%", "boolean", 1), http.StatusConflict},
+		{"an older version again", "s", strings.Replace(record, "%", "int", 1), http.StatusOK},
 		{"another subject", "s2", strings.Replace(record, "%", "string", 1), http.StatusOK},
 		{"not Avro", "s2", `{"type":"recordd"}`, http.StatusUnprocessableEntity},
 	}

@@ -44,9 +44,9 @@ func refuse(fake *srfake.Registry, w http.ResponseWriter, req *http.Request) boo
 	if err != nil {
 		return answer(w, http.StatusUnprocessableEntity, 42201, fmt.Sprintf("Invalid schema: %v", err))
 	}
-	previous, found := latest(fake, subject)
-	if !found {
-		return false
+	previous, found, same := latest(fake, subject, schema.Schema)
+	if !found || same && !asks {
+		return false // a text that any version has keeps its id: nothing is registered
 	}
 	writer, err := parse(previous)
 	if err != nil {
@@ -64,14 +64,15 @@ func refuse(fake *srfake.Registry, w http.ResponseWriter, req *http.Request) boo
 	return false
 }
 
-// latest returns the text of a subject's latest version.
-func latest(fake *srfake.Registry, subject string) (text string, found bool) {
+// latest returns the text of a subject's latest version, and whether any version has the given text.
+func latest(fake *srfake.Registry, subject, given string) (text string, found, same bool) {
 	for version := 1; ; version++ {
 		schema, ok := fake.GetSchema(subject, version)
 		if !ok {
-			return text, found
+			return text, found, same
 		}
 		text, found = schema.Schema.Schema, true
+		same = same || text == given
 	}
 }
 
