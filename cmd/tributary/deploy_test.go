@@ -196,8 +196,8 @@ func released(t *testing.T, dir string) string {
 	return out
 }
 
-// TestRealRelease builds what is released from two directories and compares the bytes, then runs it where there
-// is nothing else. `make deploy-check` compares both architectures, built with an empty cache.
+// TestRealRelease builds what is released from two directories and compares the bytes, then runs it where
+// there is nothing else. `make deploy-check` compares both architectures, built with an empty cache.
 func TestRealRelease(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -99,8 +99,8 @@ func (f *failing) die(point string) {
 	}
 }
 
-// TestRealFailpoints kills the program with SIGKILL behind each step between the server and what it is told, in
-// its snapshot and in its stream, and counts what came: each change once, or at least once.
+// TestRealFailpoints kills the program with SIGKILL behind each step between the server and what it is
+// told, in its snapshot and in its stream, and counts what came: each change once, or at least once.
 func TestRealFailpoints(t *testing.T) {
 	for i, delivery := range deliveries {
 		t.Run(delivery, func(t *testing.T) {

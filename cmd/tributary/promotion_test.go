@@ -146,8 +146,8 @@ func (b *bench) column(sql string) []string {
 	return values
 }
 
-// TestRealPromotionLoses promotes a standby that lacks what was published: the program stops with the range that
-// is lost, and says the same when it is started again.
+// TestRealPromotionLoses promotes a standby that lacks what was published: the program stops with the range
+// that is lost, and says the same when it is started again.
 func TestRealPromotionLoses(t *testing.T) {
 	primary, standby := twins(t, false)
 	b := replicated(t, primary)

@@ -9,8 +9,8 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// TestRealSynchronousCommit begins while a transaction waits for a synchronous standby: it is committed in the
-// log, and nobody sees it. Its row must come, from the snapshot or from the stream, and once.
+// TestRealSynchronousCommit begins while a transaction waits for a synchronous standby: it is committed in
+// the log, and nobody sees it. Its row must come, from the snapshot or from the stream, and once.
 func TestRealSynchronousCommit(t *testing.T) {
 	server, err := local.Start(t.Context(), local.Options{Parameters: map[string]string{
 		"synchronous_standby_names": "nobody", "synchronous_commit": "local",
@@ -61,8 +61,8 @@ func TestRealSynchronousCommit(t *testing.T) {
 	b.came(seen, "exactly-once")
 }
 
-// TestRealSourceStandby streams from a standby, with a slot of the standby's own: the primary writes, and each
-// order comes once.
+// TestRealSourceStandby streams from a standby, with a slot of the standby's own: the primary writes, and
+// each order comes once.
 func TestRealSourceStandby(t *testing.T) {
 	primary, standby := twins(t, false)
 	b := replicated(t, primary)
