@@ -239,6 +239,10 @@ func lookBehind(ctx context.Context, o StreamOptions, reached LSN) (found looked
 		}
 	}
 	if err := prepareRounds(ctx, conn, o, slot.Failover); err != nil {
+		var busy *SlotBusyError
+		if errors.As(err, &busy) {
+			return looked{} // the copy of a session that was killed, which the server has not noticed yet
+		}
 		return looked{reason: err}
 	}
 	return looked{conn: conn, slot: slot, behind: behind}
