@@ -78,9 +78,9 @@ func (b *bench) mended(seen *topics, l *life) {
 	}
 }
 
-// TestRepairKilled kills a repair again and again, in its rows and in its deletes, with writers beside it. No
-// delete comes twice, and the topic leads to the table.
-func TestRepairKilled(t *testing.T) {
+// TestRealRepairKilled kills a repair again and again, in its rows and in its deletes, with writers beside
+// it. No delete comes twice, and the topic leads to the table.
+func TestRealRepairKilled(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	b.write(t, "snapshot: {pause: 30ms, resume_rows: 1000}")
 	b.exec("CREATE TABLE public.more (a text, b numeric(10,2), c timestamptz, v int, PRIMARY KEY (a, b, c)); " +

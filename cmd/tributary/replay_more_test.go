@@ -18,9 +18,9 @@ import (
 	"github.com/tributary-cdc/tributary/publisher"
 )
 
-// TestReplayInterrupted stops a replay inside of a transaction that takes many windows. What it prints goes
-// on where it stopped: in the end each record is there once.
-func TestReplayInterrupted(t *testing.T) {
+// TestRealReplayInterrupted stops a replay inside of a transaction that takes many windows. What it prints
+// goes on where it stopped: in the end each record is there once.
+func TestRealReplayInterrupted(t *testing.T) {
 	r := newReplayRig(t, local.Postgres(t), local.Kafka(t), replayJSON)
 	stop := r.begin()
 	r.exec("INSERT INTO public.b VALUES (1, 'before')",
