@@ -136,10 +136,6 @@ func (p *pipeline) deleteOf(ctx context.Context, at *decoder.CreatedSlot, t snap
 	if err := p.readTopic(ctx, topic, v); err != nil {
 		return 0, err
 	}
-	if v.Malformed > 0 {
-		p.Log.Warn("records that are no key and value of the table were passed over", "table", t.String(),
-			"records", v.Malformed)
-	}
 	d := &deletes{p: p, at: at, lsn: options.LSN, relation: relation, codec: codec, out: out}
 	if text := codec.KeySchema(); text != "" {
 		id, err := p.options.Register(ctx, topic+"-key", text)
@@ -168,7 +164,7 @@ func (p *pipeline) readTopic(ctx context.Context, topic string, v *audit.Vanishe
 			return v.Record(ctx, record.Key, record.Value)
 		})
 	}
-	if err == nil || ctx.Err() != nil || errors.As(err, new(*audit.SchemaError)) {
+	if err == nil || ctx.Err() != nil || errors.As(err, new(*audit.KeyError)) {
 		return err
 	}
 	return &publisher.AgainError{Doing: doing, Err: err}

@@ -30,9 +30,23 @@ type Vanished struct {
 	rows   *buckets
 	log    *buckets
 	buffer []byte
-	// Malformed are records that are no key and value of a table, which were passed over.
-	Malformed int64
 }
+
+// KeyError is a record whose key is no key that the pipeline could have written: whether its row is there
+// cannot be told, so it can neither be kept nor deleted.
+type KeyError struct{ Err error }
+
+// Error says what helps.
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("key: %v: another program writes into this topic: remove its record "+
+		"(kafka-delete-records, retention), or give the table a topic of its own (topic.routes)", e.Err)
+}
+
+// Unwrap returns the decoder's error.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// NeedsPerson is true: the record stays as it is.
+func (e *KeyError) NeedsPerson() bool { return true }
 
 // NewVanished prepares a comparison.
 func NewVanished(o VanishedOptions) *Vanished {
@@ -73,26 +87,35 @@ func (v *Vanished) key(write func([]byte, schema.Row) ([]byte, error), row schem
 	return key, nil
 }
 
-// Record adds a record of the topic; those of one partition come in their order.
+// Record adds a record of the topic; those of one partition come in their order. The errors are a *KeyError,
+// a *SchemaError, and the context's.
 func (v *Vanished) Record(ctx context.Context, key, value []byte) error {
 	if key == nil {
 		return nil // a truncate, or from before the table had a key
 	}
-	rec, err := v.o.Reader.Record(ctx, key, value)
+	name, err := v.o.Reader.Key(ctx, key)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, new(*SchemaError)):
 		return err
 	case err != nil:
-		v.Malformed++
-		return nil
+		return &KeyError{err}
+	}
+	rec, err := v.o.Reader.value(ctx, value)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, new(*SchemaError)):
+		return err
+	case err != nil:
+		rec.Op = schema.OpUpdate // whatever it is, to a reader it stands for the row of this key
 	case rec.Tombstone || rec.Op == schema.OpDelete:
-		return v.log.add(&entry{key: rec.Key})
+		return v.log.add(&entry{key: name})
 	case rec.Op == schema.OpTruncate || rec.Op == schema.OpMessage || rec.Op == 0:
 		return nil
 	}
-	return v.log.add(&entry{key: rec.Key, op: rec.Op, raw: key})
+	return v.log.add(&entry{key: name, op: rec.Op, raw: key})
 }
 
 // Each gives the keys that have vanished to do, as they stand in the topic. A key that stands there in two

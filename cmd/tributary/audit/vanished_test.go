@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -37,8 +38,13 @@ func TestVanished(t *testing.T) {
 		}
 	}
 	key, _ := b.record(change{op: schema.OpCreate, row: "7 a"})
-	if err := v.Record(t.Context(), key, []byte{0, 0, 0, 0, 2, 1}); err != nil || v.Malformed != 1 {
-		t.Errorf("a record that is none: %v, %d malformed", err, v.Malformed)
+	if err := v.Record(t.Context(), key, []byte{0, 0, 0, 0, 2, 1}); err != nil {
+		t.Errorf("a value that is none, under a key: %v", err)
+	}
+	var foreign *KeyError
+	err := v.Record(t.Context(), []byte("not ours"), nil)
+	if !errors.As(err, &foreign) || !foreign.NeedsPerson() {
+		t.Errorf("a key that is none: %v", err)
 	}
 	for _, row := range []string{"2", "6", "100"} {
 		absent := values(3, row)
@@ -56,8 +62,8 @@ func TestVanished(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(gone)
-	if fmt.Sprint(gone) != "[1 5]" {
-		t.Errorf("%v have vanished, want 1 and 5", gone)
+	if fmt.Sprint(gone) != "[1 5 7]" {
+		t.Errorf("%v have vanished, want 1, 5 and 7", gone)
 	}
 }
 
