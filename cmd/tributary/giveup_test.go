@@ -45,3 +45,18 @@ func TestWALLimit(t *testing.T) {
 	b.whileGone()
 	b.repaired(l.log.String())
 }
+
+// TestWALLimitOfAStandby: an instance that stands by gives up nothing: the slot is the leader's.
+func TestWALLimitOfAStandby(t *testing.T) {
+	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	leader := b.run(t)
+	leader.settled(t)
+	b.order(1)
+	second := b.run(t, "--source-wal-limit", "1B", "--source-wal-limit-action", "drop")
+	second.reach(t, stateStandby)
+	if n := b.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '" + b.prefix + "'"); n != "1" {
+		t.Error("the leader's slot is gone")
+	}
+	second.stop(t)
+	leader.stop(t)
+}

@@ -205,9 +205,11 @@ func (p *pipeline) hold(ctx context.Context) error {
 	if slot == nil {
 		return p.create(ctx)
 	}
-	// Also while Kafka is away, and nothing streams, the limit holds.
-	if err := p.overLimit(slot, nil); err != nil {
-		return err
+	// Also while Kafka is away, and nothing streams, the limit holds. A slot that is read is its reader's.
+	if !slot.Active {
+		if err := p.overLimit(slot, nil); err != nil {
+			return err
+		}
 	}
 	if err := slot.Usable(p.system.Database); err != nil {
 		return needsPerson{err}
