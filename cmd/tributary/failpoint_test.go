@@ -25,6 +25,10 @@ var failpoints = []string{
 	"confirmed", "status",
 }
 
+// crossings are the steps into the catch-up lane and out of it, with the how manyth time: the main connection
+// is let go before the way back.
+var crossings = []string{"crossed:1", "parted:1", "crossed:2"}
+
 // doomed is main with a failpoint at which the kernel ends the process: nothing is tidied up.
 func doomed(at string) int {
 	name, text, _ := strings.Cut(at, ":")
@@ -76,10 +80,24 @@ func (f *failing) write() {
 	f.a.exec(insert(5))
 }
 
+// behind writes more than the catch-up lane begins with.
+func (f *failing) behind() {
+	f.Helper()
+	const rows = 500
+	f.a.exec(fmt.Sprintf("INSERT INTO public.orders SELECT g, 'behind' FROM generate_series(%d, %d) g",
+		f.rows+1, f.rows+rows))
+	f.rows += rows
+}
+
 // die starts the program with a failpoint, and writes until it is dead.
 func (f *failing) die(point string) {
 	f.Helper()
-	f.Setenv(failpointVariable, fmt.Sprintf("%s:%d", point, 1+f.r.IntN(8)))
+	if slices.Contains(crossings, point) {
+		f.behind()
+	} else {
+		point = fmt.Sprintf("%s:%d", point, 1+f.r.IntN(8))
+	}
+	f.Setenv(failpointVariable, point)
 	l := f.start(f.T)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -100,12 +118,13 @@ func (f *failing) die(point string) {
 }
 
 // TestRealFailpoints kills the program with SIGKILL behind each step between the server and what it is
-// told, in its snapshot and in its stream, and counts what came: each change once, or at least once.
+// told, in its snapshot, in its stream and between its lanes, and counts what came: each change once, or at least once.
 func TestRealFailpoints(t *testing.T) {
 	for i, delivery := range deliveries {
 		t.Run(delivery, func(t *testing.T) {
 			b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 			f := &failing{bench: b, r: rand.New(rand.NewPCG(uint64(i), 5)), a: dial(t, b.source), b: dial(t, b.source)}
+			b.tables += ", catch_up_bytes: 8KiB"
 			f.rig.write(t, "delivery: "+delivery+"\nsnapshot: {workers: 1, resume_rows: 100}\n"+
 				"kafka: {brokers: [BROKERS], compression: "+testCompression+", window_records: 40, "+
 				"position_topic: PREFIX.positions, ledger_topic: PREFIX.ledger}")
@@ -114,7 +133,8 @@ func TestRealFailpoints(t *testing.T) {
 			f.rows = 400
 			seen := newTopics(t, b.rig)
 			// The snapshot's windows pass most of them too; the stream has to pass every one.
-			for _, point := range append([]string{"encoded", "produced", "committed"}, failpoints...) {
+			points := slices.Concat([]string{"encoded", "produced", "committed"}, failpoints, crossings)
+			for _, point := range points {
 				f.die(point)
 			}
 			t.Setenv(failpointVariable, "")
