@@ -118,7 +118,8 @@ func (f *failing) die(point string) {
 }
 
 // TestRealFailpoints kills the program with SIGKILL behind each step between the server and what it is
-// told, in its snapshot, in its stream and between its lanes, and counts what came: each change once, or at least once.
+// told, in its snapshot, in its stream and between its lanes, and counts what came: each change once, or at
+// least once.
 func TestRealFailpoints(t *testing.T) {
 	for i, delivery := range deliveries {
 		t.Run(delivery, func(t *testing.T) {
