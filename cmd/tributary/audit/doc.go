@@ -27,7 +27,8 @@
 //   - A truncate that the pipeline was told to leave out leaves its rows in the log: they are extra.
 //   - A table without a key compares as a multiset of rows, while the log has nothing but inserts of it;
 //     else it is reported as not comparable.
-//   - Records that a rewind repeated, or that at-least-once did, are counted and fail nothing.
+//   - Records that a rewind repeated, or that at-least-once did, are counted and fail nothing. Those that
+//     stand among the records of a later run must be changes that the windows around them have too.
 //
 // # Guarantees
 //

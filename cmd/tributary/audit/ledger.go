@@ -101,8 +101,9 @@ type Ledger struct {
 	windows []window
 	shares  map[TopicPartition][]share
 	last    window
-	highest position // of all epochs
-	reached position // of this one
+	runs    map[string]bool // those that have windows
+	highest position        // of all epochs
+	reached position        // of this one
 }
 
 // position is a decoder.Position that may be none.
@@ -132,7 +133,9 @@ type share struct {
 }
 
 // NewLedger returns an empty one.
-func NewLedger() *Ledger { return &Ledger{shares: map[TopicPartition][]share{}} }
+func NewLedger() *Ledger {
+	return &Ledger{shares: map[TopicPartition][]share{}, runs: map[string]bool{}}
+}
 
 // Partitions returns the partitions in which the windows have records.
 func (l *Ledger) Partitions() []TopicPartition {
@@ -149,18 +152,24 @@ func (l *Ledger) Add(r publisher.LedgerRecord) error {
 		epoch: r.Epoch, number: r.Window, run: r.Run, exact: r.Mode == publisher.ExactlyOnce.String(),
 		resume: r.Resume,
 	}
-	if l.Windows == 0 {
+	late := !w.exact && w.epoch == l.last.epoch && w.run != l.last.run && l.runs[w.run]
+	switch {
+	case late:
+		l.Repeated++ // it lay in a socket when its run was over; what follows does not follow it
+	case l.Windows == 0:
 		l.From, l.Since, l.Complete = r.Window, r.Written, r.Window == 1 && r.Epoch == 0
-	} else {
+	default:
 		l.follows(&w)
 	}
 	if l.Windows == 0 || w.epoch != l.last.epoch {
 		l.reached = position{}
 		l.Epochs++
 	}
-	l.positions(&w, &r)
+	if !late {
+		l.positions(&w, &r)
+		l.To, l.last, l.runs[w.run] = r.Window, w, true
+	}
 	l.Windows++
-	l.To, l.last = r.Window, w
 	index := len(l.windows)
 	l.windows = append(l.windows, w)
 	for topic, partitions := range r.Partitions {

@@ -59,6 +59,7 @@ type Partition struct {
 	epoch       uint64
 	run         string
 	matched     map[int]bool // windows
+	strays      strays
 }
 
 // mark is what is kept of a record until it is known which window it is of.
@@ -67,6 +68,7 @@ type mark struct {
 	crc       uint32 // of the partition up to and with it
 	size      int64  // likewise, framed
 	key, pair uint64 // hashes
+	producer  int64  // the broker's number of the client that wrote it
 	last, lsn uint64 // source.sequence's first part, source.lsn
 	op        schema.Op
 	tombstone bool
@@ -100,6 +102,7 @@ func (p *Partition) Record(ctx context.Context, r *kgo.Record) error {
 	m := mark{
 		offset: r.Offset, op: rec.Op, tombstone: r.Value == nil, last: rec.LastCommit, lsn: rec.LSN,
 		misplaced: p.partition(r) != r.Partition, key: maphash.Bytes(p.o.Reader.seed, r.Key),
+		producer: r.ProducerID,
 	}
 	for _, h := range r.Headers {
 		switch {
@@ -197,6 +200,9 @@ func (p *Partition) search(end bool) bool {
 			return false
 		}
 	}
+	if p.gathered(shares[p.next]) {
+		return true
+	}
 	for j, s := range tried {
 		for i := int64(0); i+s.records <= int64(len(p.pending)); i++ {
 			if p.matches(i, s) {
@@ -234,17 +240,26 @@ func (p *Partition) take(i int64, index int) {
 	shares := p.shares()
 	s := shares[index]
 	p.skipped(p.pending[:i], shares[p.next:index], &p.o.Ledger.windows[s.window])
+	p.next = index
+	p.count(p.pending[i:i+s.records], s)
+	p.drop(int(i + s.records))
+}
+
+// count takes records as the share that is due.
+func (p *Partition) count(records []mark, s share) {
 	w := &p.o.Ledger.windows[s.window]
 	if w.epoch != p.epoch || w.run != p.run && !w.exact {
 		p.before = mark{} // what follows may be a repetition
 	}
 	p.epoch, p.run = w.epoch, w.run
-	p.facts(p.pending[i:i+s.records], w, s)
+	p.facts(records, w, s)
+	if !w.exact {
+		p.strays.taken(records)
+	}
 	p.o.Ledger.Records += s.records
 	p.o.Ledger.Bytes += s.bytes
 	p.matched[s.window] = true
-	p.next, p.aligned, p.wanted = index+1, true, 0
-	p.drop(int(i + s.records))
+	p.next, p.aligned, p.wanted = p.next+1, true, 0
 }
 
 // drop forgets the first records that are pending.
@@ -299,6 +314,7 @@ func (p *Partition) End(floor int) {
 	if p.lost {
 		return
 	}
+	p.settleStrays(len(p.strays.kept))
 	l, shares := p.o.Ledger, p.shares()[min(p.next, len(p.shares())):]
 	due := shares
 	for i, s := range shares {
