@@ -11,34 +11,47 @@ import (
 	"github.com/riferrei/srclient"
 )
 
+// Registered is a schema as a subject has it.
+type Registered struct {
+	// Version counts a subject's schemas from 1; ID is the one that records carry, the same in all subjects.
+	Version, ID int
+	Text        string
+}
+
 // Known says whether a subject has a schema, and whether it has this one: then ID registers nothing. Both
 // come from one request each, without waiting for a registry that is down.
 func (g *Registry) Known(ctx context.Context, subject, text string) (exists, same bool, err error) {
-	call := g.call(ctx)
-	if _, err := call.client.GetLatestSchema(subject); err != nil {
-		if call.status == http.StatusNotFound {
-			return false, false, nil
-		}
-		return false, false, call.fault("read subject "+subject, err)
+	latest, err := g.Latest(ctx, subject)
+	if err != nil || latest == nil {
+		return false, false, err
 	}
-	call = g.call(ctx)
-	if _, err := call.client.LookupSchema(subject, text, srclient.Avro); err != nil {
-		if call.status == http.StatusNotFound {
-			return true, false, nil
-		}
-		return true, false, call.fault("look up schema "+subject, err)
-	}
-	return true, true, nil
+	found, err := g.Find(ctx, subject, text)
+	return true, found != nil, err
 }
 
-// Latest returns the text of a subject's latest schema.
-func (g *Registry) Latest(ctx context.Context, subject string) (string, error) {
+// Find returns the version of a subject that is this schema, nil when none is.
+func (g *Registry) Find(ctx context.Context, subject, text string) (*Registered, error) {
+	call := g.call(ctx)
+	found, err := call.client.LookupSchema(subject, text, srclient.Avro)
+	return call.found("look up schema "+subject, found, err)
+}
+
+// Latest returns a subject's latest schema, nil when there is no such subject.
+func (g *Registry) Latest(ctx context.Context, subject string) (*Registered, error) {
 	call := g.call(ctx)
 	latest, err := call.client.GetLatestSchema(subject)
-	if err != nil {
-		return "", call.fault("read subject "+subject, err)
+	return call.found("read subject "+subject, latest, err)
+}
+
+// found turns an answer into what is registered. 404 is that nothing is.
+func (c *registryCall) found(doing string, answer *srclient.Schema, err error) (*Registered, error) {
+	switch {
+	case err != nil && c.status == http.StatusNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, c.fault(doing, err)
 	}
-	return latest.Schema(), nil
+	return &Registered{Version: answer.Version(), ID: answer.ID(), Text: answer.Schema()}, nil
 }
 
 // Mode asks the registry for its mode, such as READWRITE or READONLY; one that has no modes answers with an

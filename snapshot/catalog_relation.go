@@ -24,6 +24,7 @@ type relationDetails struct {
 // attributeFacts is a row of pg_attribute, with the text of its default or generation expression: names in
 // it have their schema, since the search path is pg_catalog.
 type attributeFacts struct {
+	Number    int     `json:"number"`
 	Name      string  `json:"name"`
 	Type      uint32  `json:"type"`
 	TypMod    int32   `json:"typmod"`
@@ -39,7 +40,7 @@ const relationQuery = `
 		coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '') AS comment,
 		(SELECT coalesce(pg_catalog.json_agg(x), '[]') FROM (` + indexesQuery + `) x) AS indexes,
 		(SELECT coalesce(pg_catalog.json_agg(a), '[]') FROM (
-			SELECT a.attname AS name, a.atttypid::bigint AS type, a.atttypmod AS typmod,
+			SELECT a.attnum AS number, a.attname AS name, a.atttypid::bigint AS type, a.atttypmod AS typmod,
 				a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS notnull,
 				pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expression, a.attgenerated::text AS generated,
 				coalesce(pg_catalog.col_description(c.oid, a.attnum), '') AS comment

@@ -98,43 +98,29 @@ func checkSchemas(ctx context.Context, c Config, conn *pgconn.PgConn, f *finding
 	if err != nil {
 		return err
 	}
-	rows, err := schemaOptions(c)
+	tables, err := openCaptured(ctx, c)
 	if err != nil {
 		return err
 	}
-	publication, err := decoder.InspectPublication(ctx, conn, c.Source.Publication)
-	if err != nil {
-		return err
-	}
-	catalog, err := snapshot.OpenCatalog(ctx, catalogOptions(c, publication != nil && publication.ViaRoot))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = catalog.Close(context.WithoutCancel(ctx)) }() // it only read
-	selection, err := catalog.Tables(ctx, c.Source.Select())
-	if err != nil {
-		return err
-	}
-	topic, schemaTopic := topicNames(c)
+	defer tables.close()
 	same := 0
-	for _, t := range selection.Tables {
-		relation, err := streamedRelation(ctx, catalog, t.OID)
+	for _, t := range tables.tables {
+		relation, err := streamedRelation(ctx, tables.catalog, t.OID)
 		if err != nil {
 			return err
 		}
-		codec, err := schema.Compile(relation, schemaTopic(t.Namespace, t.Name), rows)
+		one, err := tables.compile(t, relation)
 		if err != nil {
 			f.fault(t.String(), err, "")
 			continue
 		}
-		name := topic(t.Namespace, t.Name)
-		key := checkSchema(ctx, registry, name+"-key", codec.KeySchema(), f)
-		if value := checkSchema(ctx, registry, name+"-value", codec.ValueSchema(), f); key && value {
+		key := checkSchema(ctx, registry, one.topic+"-key", one.key, f)
+		if value := checkSchema(ctx, registry, one.topic+"-value", one.value, f); key && value {
 			same++
 		}
 	}
 	f.ok("schemas", fmt.Sprintf("of %s %d have the schemas that are registered",
-		count(len(selection.Tables), "table"), same))
+		count(len(tables.tables), "table"), same))
 	return nil
 }
 
@@ -152,7 +138,7 @@ func streamedRelation(ctx context.Context, catalog *snapshot.Catalog, oid uint32
 		Identity: relation.Identity,
 	}
 	for _, column := range relation.Columns {
-		if !column.Generated {
+		if !column.Generated || !relation.Snapshot {
 			shape.Columns = append(shape.Columns, decoder.ShapeColumn{
 				Name:    column.Name,
 				TypeOID: column.Type.OID,
@@ -179,11 +165,14 @@ func checkSchema(ctx context.Context, registry *schema.Registry, subject, text s
 		f.add("I506", subject, "no schema is registered yet", "")
 	default:
 		latest, err := registry.Latest(ctx, subject)
+		if err == nil && latest == nil {
+			err = fmt.Errorf("read subject %s: it is gone", subject)
+		}
 		if err != nil {
 			f.fault(subject, err, "")
 			return false
 		}
-		where := "the schema would be a new version: " + firstDifference(latest, text)
+		where := "the schema would be a new version: " + firstDifference(latest.Text, text)
 		if err := registry.Check(ctx, subject, text); errors.As(err, &incompatible) {
 			f.add("E504", subject, where+"; the registry refuses it", "")
 			return false

@@ -14,23 +14,10 @@ import (
 )
 
 func (p *program) configCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Show, check and convert configurations",
-		Example: "  tributary config print --config tributary.yaml\n" +
+	return group("config", "Show, check and convert configurations",
+		"  tributary config print --config tributary.yaml\n"+
 			"  tributary config convert connector.json > tributary.yaml",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q for config%s", args[0],
-					didYouMean(args[0], commandNames(cmd)))}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(p.configPrintCommand(), p.configValidateCommand(), p.configSchemaCommand(),
-		p.configConvertCommand())
-	return cmd
+		p.configPrintCommand(), p.configValidateCommand(), p.configSchemaCommand(), p.configConvertCommand())
 }
 
 func (p *program) configPrintCommand() *cobra.Command {

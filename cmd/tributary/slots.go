@@ -36,20 +36,10 @@ type shownSlot struct {
 }
 
 func (p *program) slotsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "slots",
-		Short: "List, show and drop replication slots",
-		Example: "  tributary slots list -c tributary.yaml\n" +
+	return group("slots", "List, show and drop replication slots",
+		"  tributary slots list -c tributary.yaml\n"+
 			"  tributary slots drop -c tributary.yaml tributary_shop_anchor",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q%s", args[0], didYouMean(args[0], commandNames(cmd)))}
-			}
-			return cmd.Help()
-		},
-	}
-	cmd.AddCommand(p.slotsListCommand(), p.slotsShowCommand(), p.slotsDropCommand())
-	return cmd
+		p.slotsListCommand(), p.slotsShowCommand(), p.slotsDropCommand())
 }
 
 func (p *program) slotsListCommand() *cobra.Command {

@@ -40,3 +40,20 @@ func usage(cmd *cobra.Command) error {
 	_, err := cmd.OutOrStdout().Write([]byte(b.String()))
 	return err
 }
+
+// group makes a command that only holds others.
+func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q for %s%s", args[0], use,
+					didYouMean(args[0], commandNames(cmd)))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
