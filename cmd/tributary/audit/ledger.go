@@ -103,7 +103,8 @@ type Ledger struct {
 	last    window
 	runs    map[string]bool // those that have windows
 	highest position        // of all epochs
-	reached position        // of this one
+	covered position        // of this one
+	reached position        // of its last run
 }
 
 // position is a decoder.Position that may be none.
@@ -162,7 +163,7 @@ func (l *Ledger) Add(r publisher.LedgerRecord) error {
 		l.follows(&w)
 	}
 	if l.Windows == 0 || w.epoch != l.last.epoch {
-		l.reached = position{}
+		l.reached, l.covered = position{}, position{}
 		l.Epochs++
 	}
 	if !late {
@@ -218,6 +219,9 @@ func (l *Ledger) positions(w *window, r *publisher.LedgerRecord) {
 	if l.Windows > 0 && w.epoch == l.last.epoch && w.resume < l.last.resume && !again {
 		l.problem(w.at("backward", "resume %s, and %s in the window before", w.resume, l.last.resume))
 	}
+	if again {
+		l.reached = position{} // a restart repeats what it found no stored position of, in any number of windows
+	}
 	if r.First == nil || r.Last == nil {
 		return
 	}
@@ -227,19 +231,28 @@ func (l *Ledger) positions(w *window, r *publisher.LedgerRecord) {
 		l.problem(w.at("backward", "its first change stands at %s and its last at %s", first.Commit, last.Commit))
 	}
 	switch {
-	case l.reached.set && first.Compare(l.reached.Position) <= 0 && again:
-		l.Repeated++
-	case l.reached.set && first.Compare(l.reached.Position) <= 0:
+	case l.reached.notBefore(first):
 		l.problem(w.at("backward", "it begins at %s/%d, and what is before it reaches to %s/%d", first.Commit,
 			first.Ordinal, l.reached.Commit, l.reached.Ordinal))
-	case l.highest.set && first.Compare(l.highest.Position) <= 0:
+	case l.covered.notBefore(first):
+		l.Repeated++
+	case l.highest.notBefore(first):
 		l.Rewound++
 	}
-	if !l.reached.set || last.Compare(l.reached.Position) > 0 {
-		l.reached = position{last, true}
-	}
-	if !l.highest.set || last.Compare(l.highest.Position) > 0 {
-		l.highest = position{last, true}
+	l.reached.reach(last)
+	l.covered.reach(last)
+	l.highest.reach(last)
+}
+
+// notBefore says whether a change at a position is there already.
+func (p *position) notBefore(other decoder.Position) bool {
+	return p.set && other.Compare(p.Position) <= 0
+}
+
+// reach moves on to a position, and never back.
+func (p *position) reach(other decoder.Position) {
+	if !p.set || other.Compare(p.Position) > 0 {
+		*p = position{other, true}
 	}
 }
 

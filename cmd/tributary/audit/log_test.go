@@ -421,6 +421,33 @@ func TestLogAtLeastOnce(t *testing.T) {
 	}
 }
 
+// TestLogRepeatedWindows: what a run repeats may be several windows, and they follow each other.
+func TestLogRepeatedWindows(t *testing.T) {
+	w := newWritten(t)
+	for p := range w.records {
+		from, _ := w.share(20, p)
+		w.records[p] = append(w.records[p], w.records[p][from:]...)
+	}
+	repeated := slices.Clone(w.ledger[20:])
+	for i := range repeated {
+		repeated[i].Run, repeated[i].Window = "b", uint64(31+i)
+	}
+	w.ledger = append(w.ledger, repeated...)
+	if l := w.audit(t, len(w.ledger)); l.Clean() {
+		t.Error("exactly-once repeats windows, and nothing is found")
+	}
+	for i := range w.ledger {
+		w.ledger[i].Mode = "at-least-once"
+	}
+	if l := w.audit(t, len(w.ledger)); !l.Clean() || l.Repeated != 10 || l.Rewound != 0 {
+		t.Errorf("%+v", l)
+	}
+	w.ledger[33].First, w.ledger[33].Last = w.ledger[31].First, w.ledger[31].Last
+	if l := w.audit(t, len(w.ledger)); l.Clean() {
+		t.Error("a run goes back within itself, and nothing is found")
+	}
+}
+
 // TestShifted holds the arithmetic of CRCs against their definition.
 func TestShifted(t *testing.T) {
 	text := []byte("the quick brown fox jumps over the lazy dog, and once more over a dog that is not")
