@@ -27,6 +27,8 @@ type line struct {
 	Seconds  float64  `json:"seconds"`
 	Members  int      `json:"instances"`
 	Faults   []string `json:"faults"`
+	// Lanes counts how often the stream went into the catch-up lane so far, in this pipeline's life.
+	Lanes int `json:"catch_ups"`
 	// Transactions that the writers ended well in this round.
 	Transactions int64    `json:"transactions"`
 	Audit        result   `json:"audit"`
@@ -174,6 +176,7 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 	}
 	report.Problems = append(report.Problems, l.fleet.check()...)
 	report.Transactions, report.PeakMiB = count.Load(), l.fleet.peak>>10
+	report.Lanes = l.fleet.said(intoLane)
 	if report.PeakMiB > peakLimit {
 		problem(fmt.Errorf("resident memory of %d MiB, at most %d", report.PeakMiB, peakLimit))
 	}

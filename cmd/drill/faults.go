@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
@@ -93,7 +95,8 @@ func killInSnapshot(ctx context.Context, l *life, r *rand.Rand) error {
 // killAfterSnapshot kills all instances as soon as one says that the snapshot is done: its end may not be
 // stored yet.
 func killAfterSnapshot(ctx context.Context, l *life, _ *rand.Rand) error {
-	if err := l.fleet.says(ctx, "snapshot done", 2*time.Minute); err != nil {
+	const done = "snapshot done"
+	if err := l.fleet.says(ctx, done, l.fleet.said(done), 2*time.Minute); err != nil {
 		return err
 	}
 	return l.killAll(ctx)
@@ -148,7 +151,31 @@ func fillKafka(ctx context.Context, l *life, r *rand.Rand) error {
 		return err
 	}
 	_ = shell(ctx, l.s.kafkaKill) // it may have ended by itself
-	return shell(context.WithoutCancel(ctx), l.s.kafkaStart)
+	return l.startKafka(ctx)
+}
+
+// startKafka starts the broker and waits until it answers, also when the drill is interrupted.
+func (l *life) startKafka(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.s.patience)
+	defer cancel()
+	if err := shell(ctx, l.s.kafkaStart); err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(l.kafka))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for {
+		_, err := kadm.NewClient(client).ListTopics(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("ask the broker that was started: %w", err)
+		}
+		pause(ctx, time.Second)
+	}
 }
 
 // promote ends the primary and has the standby take its place, which gets a standby of its own.
@@ -321,13 +348,12 @@ func stopKafka(d time.Duration) func(context.Context, *life, *rand.Rand) error {
 			return err
 		}
 		l.pause(ctx, d)
-		return shell(context.WithoutCancel(ctx), l.s.kafkaStart)
+		return l.startKafka(ctx)
 	}
 }
 
+// shell runs a command until ctx ends.
 func shell(ctx context.Context, command string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // a broker looks through its log
-	defer cancel()
 	if out, err := exec.CommandContext(ctx, "/bin/sh", "-c", command).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", command, err, out)
 	}

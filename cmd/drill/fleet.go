@@ -144,26 +144,28 @@ func (f *fleet) check() []string {
 	return died
 }
 
-// says waits until an instance has logged a text once more than now.
-func (f *fleet) says(ctx context.Context, text string, limit time.Duration) error {
+// says waits until an instance has logged a text more often than before.
+func (f *fleet) says(ctx context.Context, text string, before int, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	count := func() (n int) {
-		for _, m := range f.members {
-			log, err := os.ReadFile(m.log)
-			if err == nil { // it is not there before the first start
-				n += strings.Count(string(log), text)
-			}
-		}
-		return n
-	}
-	for before := count(); count() == before; {
+	for f.said(text) <= before {
 		if ctx.Err() != nil {
 			return errNotNow
 		}
 		pause(ctx, 5*time.Millisecond)
 	}
 	return nil
+}
+
+// said counts how often the instances have logged a text.
+func (f *fleet) said(text string) (n int) {
+	for _, m := range f.members {
+		log, err := os.ReadFile(m.log)
+		if err == nil { // it is not there before the first start
+			n += strings.Count(string(log), text)
+		}
+	}
+	return n
 }
 
 // peakOf reads the greatest resident memory of a process in KiB, 0 when it cannot be read.

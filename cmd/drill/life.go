@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
@@ -41,6 +44,7 @@ type life struct {
 	postgres *local.Server
 	standby  *local.Server // nil where the server has none
 	kafka    string
+	catchUp  int // source.catch_up_bytes
 	links    *links
 	fleet    *fleet
 	log      *reader
@@ -63,7 +67,7 @@ func (l *life) address() string {
 // first round.
 func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 	l = &life{
-		s: s, kafka: s.kafka, faults: faults(s), truth: newTruth(),
+		s: s, kafka: s.kafka, faults: faults(s), truth: newTruth(), catchUp: 256 << 20,
 		prefix: fmt.Sprintf("drill%d_%d_%d", s.seed, round, time.Now().Unix()),
 	}
 	defer func() {
@@ -82,7 +86,7 @@ func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 	}
 	switch {
 	case s.kafkaStart != "": // an earlier drill may have left it dead
-		if err := shell(ctx, s.kafkaStart); err != nil {
+		if err := l.startKafka(ctx); err != nil {
 			return l, err
 		}
 	case l.kafka == "":
@@ -107,6 +111,10 @@ func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 	}
 	l.closers = append(l.closers, l.log.client.Close)
 	size := 1 + random(s, round, writerCount+1).IntN(2)
+	if random(s, round, writerCount+3).IntN(3) > 0 {
+		l.catchUp = laneBytes
+		l.faults = append(l.faults, withPrefix(laneFaults(), s.only)...)
+	}
 	l.fleet, err = newFleet(s.binary, l.dir, size, l.config(registry))
 	return l, err
 }
@@ -183,11 +191,24 @@ func (l *life) fill(ctx context.Context) error {
 			continue
 		}
 		topic := l.prefix + ".drill." + tableName(i)
-		if _, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic); err != nil {
+		if err := createTopic(ctx, client, topic, l.s.patience); err != nil {
 			return fmt.Errorf("make topic of %s: %w", tableName(i), err)
 		}
 	}
 	return nil
+}
+
+// createTopic makes a topic of one partition, again while a busy broker does not answer.
+func createTopic(ctx context.Context, client *kgo.Client, topic string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		_, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic)
+		if err == nil || errors.Is(err, kerr.TopicAlreadyExists) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, time.Second)
+	}
 }
 
 // config is the pipeline's file, but for the address that it serves its status at.
@@ -204,6 +225,8 @@ func (l *life) config(registry string) string {
   publication: drill
   slot: drill
   slot_failover: %t
+  catch_up_bytes: %d
+  catch_up_reopen: 64MiB
 kafka:
   brokers: ["%s"]
   transaction_timeout: %s
@@ -216,8 +239,8 @@ delivery: %s
 skipped_operations: [none]
 snapshot: {mode: initial, workers: 2, resume_rows: 200}
 log: {format: text}
-`, l.links.at("postgres"), l.standby != nil, l.links.at("kafka"), transactionTimeout, l.prefix, l.prefix,
-		l.links.at("registry"), path, l.prefix, l.s.delivery)
+`, l.links.at("postgres"), l.standby != nil, l.catchUp, l.links.at("kafka"), transactionTimeout, l.prefix,
+		l.prefix, l.links.at("registry"), path, l.prefix, l.s.delivery)
 }
 
 // close ends everything and removes the topics; logs stay.
@@ -289,14 +312,24 @@ func (l *life) settle(ctx context.Context, round int) error {
 	return l.log.drain(ctx, l.s.patience)
 }
 
-// verify has the program audit itself: a second opinion, which must be the same.
+// verify has the program audit itself: a second opinion, which must be the same. Without a result it could
+// not read something, such as a broker that is not up again, and is run again.
 func (l *life) verify(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, l.s.patience)
 	defer cancel()
 	args = append([]string{"verify", "--config", l.fleet.members[0].config}, args...)
-	out, err := exec.CommandContext(ctx, l.s.binary, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("tributary %s: %w:\n%s", strings.Join(args, " "), err, out[max(0, len(out)-2000):])
+	for {
+		var said, trouble bytes.Buffer
+		cmd := exec.CommandContext(ctx, l.s.binary, args...)
+		cmd.Stdout, cmd.Stderr = &said, &trouble
+		err := cmd.Run()
+		if err == nil {
+			return nil
+		}
+		if said.Len() > 0 || ctx.Err() != nil {
+			out := said.String() + trouble.String()
+			return fmt.Errorf("tributary %s: %w:\n%s", strings.Join(args, " "), err, out[max(0, len(out)-2000):])
+		}
+		pause(ctx, time.Second)
 	}
-	return nil
 }

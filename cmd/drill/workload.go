@@ -242,15 +242,19 @@ func (w *writer) statement() string {
 		if w.r.IntN(12) > 0 {
 			return fmt.Sprintf("UPDATE %s SET n = n + 1", name) // every row
 		}
-		rows := max(1, w.bulk>>w.r.IntN(12))
-		return fmt.Sprintf(`WITH ids AS (SELECT setval('drill.ids', nextval('drill.ids') + %d) AS last),
-			noted AS (INSERT INTO drill.journal (tbl, op, key, old)
-				SELECT 'bulk', 'b', last - %[1]d + 1, last FROM ids RETURNING key, old)
-			INSERT INTO drill.bulk SELECT id, repeat('b', 60)
-				FROM noted, generate_series(key::bigint, old::bigint) id`, rows)
+		return bulkRows(max(1, w.bulk>>w.r.IntN(12)))
 	}
 	return fmt.Sprintf("UPDATE %[1]s SET n = %[2]d WHERE id = %[3]d; DELETE FROM %[1]s WHERE id = %[3]d; %[4]s",
 		name, n, id, insertRange(table, id, id, n+1))
+}
+
+// bulkRows inserts rows into the table without triggers, and says so in the journal.
+func bulkRows(rows int) string {
+	return fmt.Sprintf(`WITH ids AS (SELECT setval('drill.ids', nextval('drill.ids') + %d) AS last),
+		noted AS (INSERT INTO drill.journal (tbl, op, key, old)
+			SELECT 'bulk', 'b', last - %[1]d + 1, last FROM ids RETURNING key, old)
+		INSERT INTO drill.bulk SELECT id, repeat('b', 60)
+			FROM noted, generate_series(key::bigint, old::bigint) id`, rows)
 }
 
 // copyRows brings new rows by COPY.
