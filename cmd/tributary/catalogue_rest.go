@@ -346,6 +346,11 @@ var programEntries = []entry{
 		"tributary status --addr HOST:PORT   # http.listen of the instance",
 	},
 	{
+		"E611", "There is nothing to measure with.",
+		"tributary bench reads what waits in the slot, or stays behind it for replay.keep, and nothing does.",
+		"psql -c 'UPDATE public.orders SET id = id'   # with the pipeline stopped; then tributary bench",
+	},
+	{
 		"W604", "Something could not be found out.",
 		"Who this is for AWS, or the stored position, was not told: run may work, or not.",
 		"tributary check   # again, as the identity that run has",

@@ -99,7 +99,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.AddCommand(p.initCommand(), p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
 		p.snapshotCommand(), p.configCommand(),
 		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.schemaCommand(),
-		p.verifyCommand(), p.errorsCommand(), p.versionCommand())
+		p.verifyCommand(), p.benchCommand(), p.errorsCommand(), p.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }

@@ -115,25 +115,11 @@ func (r *replayer) explain(err error) error {
 
 // tablesOf finds the captured tables that are to be replayed, and how their schemas read now.
 func (r *replayer) tablesOf(ctx context.Context) error {
-	options, err := r.catalogOptions(ctx)
-	if err != nil {
+	if err := r.lookUpTables(ctx, r.o.wants); err != nil {
 		return err
 	}
-	options.Logger = silent()
-	if r.catalog, err = snapshot.OpenCatalog(ctx, options); err != nil {
-		return err
-	}
-	selection, err := r.catalog.Tables(ctx, r.Config.Source.Select())
-	if err != nil {
-		return needsPerson{err}
-	}
-	r.captured, r.current = map[decoder.TableName]bool{}, map[string]string{}
-	for _, t := range selection.Tables {
-		if !r.o.wants(t.String()) {
-			continue
-		}
-		r.tables = append(r.tables, t)
-		r.captured[decoder.TableName{Namespace: t.Namespace, Name: t.Name}] = true
+	r.current = map[string]string{}
+	for _, t := range r.tables {
 		relation, err := r.catalog.Relation(ctx, t.OID)
 		if err != nil {
 			return err
@@ -146,6 +132,31 @@ func (r *replayer) tablesOf(ctx context.Context) error {
 	}
 	if len(r.tables) == 0 {
 		return usageError{fmt.Errorf("no captured table matches --table")}
+	}
+	return nil
+}
+
+// lookUpTables opens the catalog and finds the captured tables that are wanted, for what works beside the
+// pipeline: it changes nothing and complains of nothing.
+func (p *pipeline) lookUpTables(ctx context.Context, wants func(name string) bool) error {
+	options, err := p.catalogOptions(ctx)
+	if err != nil {
+		return err
+	}
+	options.Logger = silent()
+	if p.catalog, err = snapshot.OpenCatalog(ctx, options); err != nil {
+		return err
+	}
+	selection, err := p.catalog.Tables(ctx, p.Config.Source.Select())
+	if err != nil {
+		return needsPerson{err}
+	}
+	p.captured = map[decoder.TableName]bool{}
+	for _, t := range selection.Tables {
+		if wants(t.String()) {
+			p.tables = append(p.tables, t)
+			p.captured[decoder.TableName{Namespace: t.Namespace, Name: t.Name}] = true
+		}
 	}
 	return nil
 }
