@@ -47,8 +47,8 @@ drill: build ## faults drawn by SEED for ROUNDS rounds, DELIVERY=at-least-once t
 		-delivery $(or $(DELIVERY),exactly-once) -kafka "$(TRIBUTARY_TEST_KAFKA)" \
 		-registry "$(TRIBUTARY_TEST_REGISTRY)" $(FLAGS)
 
-bench: build ## speed beside the servers' own; CASE=quick|live|snapshot|latency ROWS= RUNS= OUT=FILE
-	@$(GO) run ./cmd/bench -binary bin/tributary -out "$(OUT)"
+bench: build ## speed beside the servers' own; CASE=quick, or words of names; ROWS= RUNS= DEBEZIUM=1 OUT=FILE
+	@$(GO) run ./cmd/bench -binary bin/tributary -out "$(or $(OUT),bench.jsonl)"
 
 bench-micro: ## nanoseconds, bytes and allocations for each row
 	$(GO) test -run '^$$' -bench . -benchmem ./decoder ./schema ./publisher

@@ -29,20 +29,21 @@ const (
 // rates are the rows per second of the latency cases.
 func rates() []int { return []int{1000, 5000} }
 
-func latencyCases() []string {
-	var names []string
+// latencyReaders are the cases, which are all measured or none.
+func latencyReaders(*options) []reader {
+	var readers []reader
 	for _, rate := range rates() {
 		for _, mode := range []string{exactly, atLeast} {
-			names = append(names, latencyCase(mode, rate))
+			readers = append(readers, reader{name: latencyCase(mode, rate)})
 		}
 	}
-	return names
+	return readers
 }
 
 func latencyCase(mode string, rate int) string { return fmt.Sprintf("latency/%s/%d", mode, rate) }
 
 // latency measures the time from the answer to a COMMIT to the arrival at a consumer.
-func (b *bench) latency(ctx context.Context) ([]line, error) {
+func (b *bench) latency(ctx context.Context, _ group, _ []reader) ([]line, error) {
 	var lines []line
 	for _, rate := range rates() {
 		all := make(map[string][]sample)
@@ -126,7 +127,7 @@ func (b *bench) latencyTurn(ctx context.Context, mode string, rate int) (s sampl
 		return s, err
 	}
 	if _, err := wait(ctx, "the topic", time.Minute, func() (bool, error) {
-		visible, err := b.visible(ctx, topic)
+		visible, err := b.visible(ctx, []string{topic})
 		if err == nil {
 			err = c.alive()
 		}

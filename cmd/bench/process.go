@@ -107,6 +107,7 @@ type meter struct {
 	machine, broker float64
 	brokerPID       int
 	backends        map[int]float64 // CPU seconds of each process that served the client, as last seen
+	client, served  float64         // what the client and those had taken before what counts
 }
 
 func newMeter(brokerPID int) *meter {
@@ -123,15 +124,29 @@ func (m *meter) look(pids []int) {
 	}
 }
 
+// restart has the meter count from now on. client is the client's process.
+func (m *meter) restart(client int) {
+	m.began, m.machine, m.broker = time.Now(), busy(), cpuOf(m.brokerPID)
+	m.client, m.served = max(cpuOf(client), 0), m.sum()
+}
+
+// sum is what the backends have taken.
+func (m *meter) sum() (seconds float64) {
+	for _, s := range m.backends {
+		seconds += s
+	}
+	return seconds
+}
+
 // cost returns what the turn of a client that has ended took.
 func (m *meter) cost(client *os.ProcessState) cost {
 	c := cost{server: -1, broker: -1, rss: -1, others: -1}
-	c.client = (client.UserTime() + client.SystemTime()).Seconds()
+	c.client = (client.UserTime() + client.SystemTime()).Seconds() - m.client
 	if usage, ok := client.SysUsage().(*syscall.Rusage); ok && runtime.GOOS == "linux" {
 		c.rss = float64(usage.Maxrss) / 1024
 	}
-	for _, seconds := range m.backends {
-		c.server = max(c.server, 0) + seconds
+	if len(m.backends) > 0 {
+		c.server = m.sum() - m.served
 	}
 	if end := cpuOf(m.brokerPID); end >= 0 && m.broker >= 0 {
 		c.broker = end - m.broker

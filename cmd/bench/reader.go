@@ -25,13 +25,18 @@ type reading struct {
 
 func (r reading) print() error { return json.NewEncoder(os.Stdout).Encode(r) }
 
-// drain reads and discards a slot's rows: drain URL SLOT ROWS. It is the yardstick of the live lane: the same
+// drain reads and discards a slot's rows: drain URL SLOT ROWS WARM, where WARM rows come before those that
+// count. It is the yardstick of the live lane: the same
 // socket reading and the same decoder, and nothing behind it.
 func drain(ctx context.Context, args []string) error {
-	if len(args) != 3 {
-		return errors.New("usage: bench drain URL SLOT ROWS")
+	if len(args) != 4 {
+		return errors.New("usage: bench drain URL SLOT ROWS WARM")
 	}
 	rows, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	warm, err := strconv.Atoi(args[3])
 	if err != nil {
 		return err
 	}
@@ -54,7 +59,7 @@ func drain(ctx context.Context, args []string) error {
 	out := make(chan *decoder.Batch, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx, out) })
-	r, err := discard(ctx, out, rows)
+	r, err := discard(ctx, out, rows, warm)
 	cancel()
 	if ended := group.Wait(); err == nil && !errors.Is(ended, context.Canceled) {
 		err = ended
@@ -65,25 +70,25 @@ func drain(ctx context.Context, args []string) error {
 	return r.print()
 }
 
-// discard takes batches until so many rows have come.
-func discard(ctx context.Context, out <-chan *decoder.Batch, rows int) (reading, error) {
-	r := reading{}
+// discard takes batches until so many rows have come behind those of warm.
+func discard(ctx context.Context, out <-chan *decoder.Batch, rows, warm int) (reading, error) {
+	r, seen, already := reading{}, 0, 0
 	var first time.Time
-	for r.Rows < rows {
+	for seen < rows+warm {
 		select {
 		case b := <-out:
-			if first.IsZero() {
-				first = time.Now()
+			if first.IsZero() && seen >= warm {
+				first, already = time.Now(), seen
 			}
 			for i := range b.Transactions {
-				r.Rows += len(b.Transactions[i].Changes)
+				seen += len(b.Transactions[i].Changes)
 			}
 			b.Release()
 		case <-ctx.Done():
 			return r, context.Cause(ctx)
 		}
 	}
-	r.Seconds = time.Since(first).Seconds()
+	r.Rows, r.Seconds = seen-already, time.Since(first).Seconds()
 	return r, nil
 }
 

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
+	"text/tabwriter"
 )
 
 // line is what is printed of one case. Rows per second and times are medians; what is absent was not
@@ -22,6 +25,14 @@ type line struct {
 	Max     float64  `json:"rows_per_s_max,omitempty"`
 	ToRaw   *float64 `json:"ratio_to_raw,omitempty"`
 	ToOther *float64 `json:"ratio_to_at_least_once,omitempty"`
+	// ToSlowest compares a snapshot with the slowest of its stages alone.
+	ToSlowest *float64 `json:"ratio_to_slowest_stage,omitempty"`
+	// Of Debezium: how many times its rows/s the lanes have, and the catch-up lane its rows for a second of the
+	// client's CPU and for its memory.
+	Live    *float64 `json:"live_times,omitempty"`
+	CatchUp *float64 `json:"catchup_times,omitempty"`
+	PerCPU  *float64 `json:"catchup_times_per_cpu,omitempty"`
+	Memory  *float64 `json:"memory_times,omitempty"`
 	Client  *float64 `json:"client_cpu_s_per_m,omitempty"`
 	Server  *float64 `json:"server_cpu_s_per_m,omitempty"`
 	Broker  *float64 `json:"broker_cpu_s_per_m,omitempty"`
@@ -65,7 +76,7 @@ func of(turns []turn, f func(turn) float64) float64 {
 
 // ratios returns the median over the turns' ratios.
 func ratios(turns, yardstick []turn) *float64 {
-	if yardstick == nil {
+	if len(yardstick) != len(turns) {
 		return nil
 	}
 	values := make([]float64, len(turns))
@@ -86,7 +97,7 @@ func summary(name string, turns, raw, other []turn) line {
 		Client: perMillion(func(c cost) float64 { return c.client }),
 		Server: perMillion(func(c cost) float64 { return c.server }),
 		Broker: perMillion(func(c cost) float64 { return c.broker }),
-		RSS:    rounded(of(turns, func(t turn) float64 { return t.cost.rss }), 0),
+		RSS:    rounded(of(turns, turn.rss), 0),
 		Others: rounded(of(turns, func(t turn) float64 { return t.cost.others }), 2),
 		Min:    math.Inf(1),
 	}
@@ -97,20 +108,79 @@ func summary(name string, turns, raw, other []turn) line {
 }
 
 // progress tells of one turn.
-func (b *bench) progress(name string, n int, t turn) {
-	million := float64(b.rows) / 1e6
+func progress(name string, n int, t turn) {
+	million := float64(t.rows) / 1e6
 	fmt.Fprintf(os.Stderr, "%d %-32s %8.0f rows/s  CPU s/M: client %.2f server %.2f broker %.2f  %.0f MiB  "+
 		"others %.2f\n", n+1, name, t.rate(), t.cost.client/million, max(t.cost.server/million, 0),
 		max(t.cost.broker/million, 0), t.cost.rss, t.cost.others)
 }
 
-// print writes the lines of a group of cases.
-func (o *options) print(lines []line) error {
+// columns are those of the table for people.
+var columns = []struct {
+	title string
+	value func(line) *float64
+}{
+	{"min", func(l line) *float64 { return &l.Min }},
+	{"max", func(l line) *float64 { return &l.Max }},
+	{"x raw", func(l line) *float64 { return l.ToRaw }},
+	{"x ALO", func(l line) *float64 { return l.ToOther }},
+	{"x stage", func(l line) *float64 { return l.ToSlowest }},
+	{"peer live", func(l line) *float64 { return l.Live }},
+	{"catch-up", func(l line) *float64 { return l.CatchUp }},
+	{"per CPU", func(l line) *float64 { return l.PerCPU }},
+	{"memory", func(l line) *float64 { return l.Memory }},
+	{"client", func(l line) *float64 { return l.Client }},
+	{"server", func(l line) *float64 { return l.Server }},
+	{"broker", func(l line) *float64 { return l.Broker }},
+	{"MiB", func(l line) *float64 { return l.RSS }},
+	{"p50 ms", func(l line) *float64 { return l.P50 }},
+	{"p99 ms", func(l line) *float64 { return l.P99 }},
+	{"p99.9", func(l line) *float64 { return l.P999 }},
+	{"others", func(l line) *float64 { return l.Others }},
+	{"runs", func(l line) *float64 { runs := float64(l.Runs); return &runs }},
+}
+
+// show writes the lines as a table for people, without the columns that none of them has.
+func show(w io.Writer, lines []line) error {
+	has := func(l line, i int) bool { v := columns[i].value(l); return v != nil && *v != 0 }
+	var used []int
+	for i := range columns {
+		if slices.ContainsFunc(lines, func(l line) bool { return has(l, i) }) {
+			used = append(used, i)
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "case\trows/s\t")
+	for _, i := range used {
+		fmt.Fprint(t, columns[i].title, "\t")
+	}
+	fmt.Fprintln(t)
+	for _, l := range lines {
+		fmt.Fprintf(t, "%s\t%.0f\t", l.Case, l.Rate)
+		for _, i := range used {
+			if has(l, i) {
+				fmt.Fprint(t, strconv.FormatFloat(*columns[i].value(l), 'f', -1, 64))
+			}
+			fmt.Fprint(t, "\t")
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+// print writes the lines of a group of cases, but for those that are in the file already.
+func (o *options) print(lines []line, done map[string]bool) error {
 	var text bytes.Buffer
 	for _, l := range lines {
+		if done[l.Case] {
+			continue // a yardstick, measured once more for those that had no line
+		}
 		if err := json.NewEncoder(&text).Encode(l); err != nil {
 			return fmt.Errorf("write the line of %s: %w", l.Case, err)
 		}
+	}
+	if err := show(os.Stderr, lines); err != nil {
+		return err
 	}
 	if _, err := os.Stdout.Write(text.Bytes()); err != nil {
 		return err
@@ -127,15 +197,14 @@ func (o *options) print(lines []line) error {
 	return err
 }
 
-// readCases returns the cases whose lines are in a file; none when there is no file.
-func readCases(name string) (map[string]bool, error) {
-	done := make(map[string]bool)
+// readLines returns the lines of a file; none when there is no file.
+func readLines(name string) (all []line, err error) {
 	if name == "" {
-		return done, nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return done, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -145,9 +214,18 @@ func readCases(name string) (map[string]bool, error) {
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// casesOf returns the cases that have a line.
+func casesOf(lines []line) map[string]bool {
+	done := make(map[string]bool)
+	for _, l := range lines {
 		done[l.Case] = true
 	}
-	return done, nil
+	return done
 }
 
 // lockedBuffer is a process's output, which is looked at while it runs.

@@ -5,33 +5,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-cdc/tributary/decoder"
 )
 
 const (
-	table       = "public.t"
-	publication = "bench"
-	// perTransaction is how many rows of the backlog share a transaction.
-	perTransaction = 1000
 	// closeTimeout bounds the removal of what was made.
-	closeTimeout = 30 * time.Second
+	closeTimeout = time.Minute
+	// removers is how many subjects are removed at a time.
+	removers = 8
 )
 
-// bench is the servers while they are measured.
+// bench is the servers while one kind of data is measured.
 type bench struct {
 	options
+	data  data
+	rows  int    // of the backlog, without those of warm
 	name  string // of the database; what is made in Kafka and in the registry begins with it
 	dir   string // configuration and logs of the pipelines
 	url   string // of the database
@@ -42,9 +43,12 @@ type bench struct {
 	made  []string // topic prefixes
 }
 
-// open makes an empty database.
-func open(ctx context.Context, o options) (*bench, error) {
-	b := &bench{options: o, name: fmt.Sprintf("bench_%d", os.Getpid())}
+// open makes a database with the tables.
+func open(ctx context.Context, o options, d data) (*bench, error) {
+	b := &bench{
+		options: o, data: d, rows: d.rows(&o),
+		name: fmt.Sprintf("bench_%d_%s", os.Getpid(), strings.ReplaceAll(d.name, "-", "_")),
+	}
 	parsed, err := url.Parse(o.postgres)
 	if err != nil {
 		return nil, errors.New("TRIBUTARY_TEST_POSTGRES: not a URL")
@@ -69,9 +73,21 @@ func open(ctx context.Context, o options) (*bench, error) {
 	if b.conn, err = pgconn.Connect(ctx, b.url); err != nil {
 		return nil, err
 	}
-	return b, execute(ctx, b.conn, `CREATE TABLE public.t
-		(id bigint PRIMARY KEY, a int, b int, c int, at timestamptz, v text);
-		CREATE PUBLICATION `+publication+` FOR TABLE public.t`)
+	for _, sql := range []string{d.create, "CREATE PUBLICATION " + publication + " FOR ALL TABLES"} {
+		if err := execute(ctx, b.conn, sql); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// topics are those of a pipeline's tables.
+func (b *bench) topics(prefix string) []string {
+	names := b.data.names()
+	for i := range names {
+		names[i] = prefix + "." + names[i]
+	}
+	return names
 }
 
 // close removes what was made, as far as the servers let it.
@@ -97,24 +113,38 @@ func (b *bench) close() {
 
 // forget removes a pipeline's topics and subjects.
 func (b *bench) forget(ctx context.Context, prefix string) error {
-	topics := []string{prefix + "." + table, prefix + ".positions", prefix + ".ledger"}
-	if _, err := b.kafka.DeleteTopics(ctx, topics...); err != nil {
+	own := b.topics(prefix)
+	if _, err := b.kafka.DeleteTopics(ctx, append(own, prefix+".positions", prefix+".ledger")...); err != nil {
 		return err
 	}
-	for _, subject := range []string{topics[0] + "-key", topics[0] + "-value"} {
-		for _, query := range []string{"", "?permanent=true"} {
-			request, err := http.NewRequestWithContext(ctx, http.MethodDelete,
-				b.registry+"/subjects/"+url.PathEscape(subject)+query, nil)
-			if err != nil {
-				return err
-			}
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				return err
-			}
-			if err := answer.Body.Close(); err != nil {
-				return err
-			}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(removers)
+	for _, topic := range own {
+		group.Go(func() error {
+			return errors.Join(b.forgetSubject(ctx, topic+"-key"), b.forgetSubject(ctx, topic+"-value"))
+		})
+	}
+	return group.Wait()
+}
+
+// forgetSubject removes a subject, softly and then for good.
+func (b *bench) forgetSubject(ctx context.Context, subject string) error {
+	for _, query := range []string{"", "?permanent=true"} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodDelete,
+			b.registry+"/subjects/"+url.PathEscape(subject)+query, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		// Read to its end, so that the connection serves the next request.
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return errors.Join(err, answer.Body.Close())
+		}
+		if err := answer.Body.Close(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -140,44 +170,37 @@ func ask(ctx context.Context, conn *pgconn.PgConn, sql string) (string, error) {
 	return string(results[0].Rows[0][0]), nil
 }
 
-// backlog fills the table behind a slot and returns where the log then ends.
+// backlog writes the rows behind a slot and returns where the log then ends.
 func (b *bench) backlog(ctx context.Context) (decoder.LSN, error) {
-	err := execute(ctx, b.conn,
-		"SELECT pg_create_logical_replication_slot('"+b.slot("backlog")+"', 'pgoutput')")
-	if err != nil {
-		return 0, err
+	var statements []string
+	if b.data.before != nil {
+		statements = append(statements, b.data.before(b.rows))
 	}
-	if err := b.fill(ctx); err != nil {
-		return 0, err
+	statements = append(statements,
+		"SELECT pg_create_logical_replication_slot('"+b.slot("backlog")+"', 'pgoutput')")
+	if b.data.warm != "" {
+		statements = append(statements, b.data.warm)
+	}
+	for _, sql := range append(statements, b.data.fill(b.rows)) {
+		if err := execute(ctx, b.conn, sql); err != nil {
+			return 0, err
+		}
 	}
 	end, err := ask(ctx, b.conn, "SELECT pg_current_wal_insert_lsn()")
 	if err != nil {
 		return 0, err
 	}
-	// What dirty pages cost is not to fall on whoever reads first.
-	if err := execute(ctx, b.conn, "CHECKPOINT"); err != nil {
-		return 0, err
+	// What dirty pages and unhinted rows cost is not to fall on whoever reads first.
+	for _, sql := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
+		if err := execute(ctx, b.conn, sql); err != nil {
+			return 0, err
+		}
 	}
 	return decoder.ParseLSN(end)
 }
 
-// fill writes the rows.
-func (b *bench) fill(ctx context.Context) error {
-	return execute(ctx, b.conn, fmt.Sprintf(`DO $$ BEGIN FOR n IN 0..%d LOOP
-		INSERT INTO public.t SELECT n * %d + i, i, i * 7, 42, now(), 'abcdefghijklmnopqrstuv'
-		FROM generate_series(1, %[2]d) i; COMMIT; END LOOP; END $$`, b.rows/perTransaction-1, perTransaction))
-}
-
 // slot names one of the bench's slots.
 func (b *bench) slot(suffix string) string { return b.name + "_" + suffix }
-
-// copySlot makes another reader of the backlog.
-func (b *bench) copySlot(ctx context.Context) (string, error) {
-	b.turns++
-	name := b.slot(strconv.Itoa(b.turns))
-	return name, execute(ctx, b.conn,
-		"SELECT pg_copy_logical_replication_slot('"+b.slot("backlog")+"', '"+name+"')")
-}
 
 // dropSlot removes a slot that its reader has left.
 func (b *bench) dropSlot(ctx context.Context, name string) error {
@@ -201,7 +224,7 @@ func (b *bench) configure(r reader, slot, snapshot string) (prefix, path string,
 	if r.catchUp != "" {
 		catchUp = ", catch_up_bytes: " + r.catchUp
 	}
-	config := fmt.Sprintf(`source: {url: %s, tables: [%s], publication: %s, slot: %s%s}
+	config := fmt.Sprintf(`source: {url: %s, tables: ["public.*"], publication: %s, slot: %s%s}
 kafka: {brokers: [%s], position_topic: %s.positions, ledger_topic: %s.ledger}
 schema_registry: {url: %s}
 topic: {prefix: %s}
@@ -209,7 +232,7 @@ delivery: %s
 replay: {keep: 0}
 snapshot: {mode: %s}
 http: {listen: "127.0.0.1:0"}
-`, quoted(b.url), table, publication, slot, catchUp, quoted(b.options.kafka), prefix, prefix,
+`, quoted(b.url), publication, slot, catchUp, quoted(b.options.kafka), prefix, prefix,
 		quoted(b.registry), prefix, r.mode, snapshot)
 	return prefix, path, os.WriteFile(path, []byte(config), 0o600)
 }
