@@ -34,6 +34,7 @@ const (
 	codeSlotUnusable  = "E124"
 	codePublicationAt = "E125"
 	codeRowSize       = "E152"
+	codeRowUnsendable = "E158"
 )
 
 // findingCodes are the codes of findings.
@@ -69,6 +70,9 @@ func (e *PublicationError) ErrorCode() string { return codePublicationAt }
 
 // ErrorCode is that of a message over the limit.
 func (e *RowTooLargeError) ErrorCode() string { return codeRowSize }
+
+// ErrorCode is that of a row that the server cannot send.
+func (e *RowUnsendableError) ErrorCode() string { return codeRowUnsendable }
 
 // ErrorCode tells a name, a port and a connection that broke apart.
 func (e *ConnectionLostError) ErrorCode() string {

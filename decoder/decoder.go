@@ -70,7 +70,7 @@ func (d *Decoder) Decode(start LSN, data []byte, b *Batch) error {
 	if err := d.message(start, data[0], cursor{rest: data[1:]}, b); err != nil {
 		what, joint := messageName(data[0])
 		if e := d.subject; e != nil {
-			what += joint + " " + e.shape.Namespace + "." + e.shape.Name
+			what += joint + " " + e.shape.table()
 		}
 		d.err = fmt.Errorf("decode %s at %s: %w", what, start, err)
 		return d.err

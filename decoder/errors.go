@@ -34,6 +34,7 @@ const (
 	codeNoDatabase        = "3D000"
 	codeInternal          = "XX000"
 	codeProtocol          = "08P01"
+	codeProgramLimit      = "54000"
 )
 
 var (
@@ -174,6 +175,50 @@ func (e *PublicationError) Error() string {
 // Retryable is false: the same WAL meets the same catalog again.
 func (e *PublicationError) Retryable() bool { return false }
 
+// RowUnsendableError says that the server holds a row that it cannot send: neither a value's text nor a
+// message may take 1 GiB, and what is stored may come close to that. bytea doubles as text.
+type RowUnsendableError struct {
+	Slot string
+	// Commit is where the transaction's commit record starts, 0 when the server had not told of it.
+	Commit LSN
+	// Before is the table of the message that came last, "" for none: often the row's own.
+	Before string
+	Cause  *ServerError
+}
+
+func (e *RowUnsendableError) Error() string {
+	text := "stream slot " + e.Slot + ": a change"
+	if e.Commit > 0 {
+		text += fmt.Sprintf(" in the transaction at %s", e.Commit)
+	}
+	if e.Before != "" {
+		text += " (what came last was of " + e.Before + ")"
+	}
+	return fmt.Sprintf("%s is larger than the 1 GiB that Postgres can send, as text, of which a bytea takes "+
+		"two bytes for each: no stream passes it: make the row smaller, or leave the column out of the "+
+		"publication, and take a new snapshot: %v", text, e.Cause)
+}
+
+// Unwrap returns the server's words, which name the change's LSN.
+func (e *RowUnsendableError) Unwrap() error { return e.Cause }
+
+// Retryable is false: the same row comes again.
+func (e *RowUnsendableError) Retryable() bool { return false }
+
+// NeedsPerson is true: what is behind the row can be had by a new snapshot only.
+func (e *RowUnsendableError) NeedsPerson() bool { return true }
+
+// Unsendable says that a refusal is of a row whose text is too large: a value of it, or all of them together.
+func Unsendable(code, message string) bool {
+	return code == codeProgramLimit ||
+		code == codeInternal && strings.Contains(message, "invalid memory alloc request size")
+}
+
+// unsendable says so of a change. The server's name for what it was doing is not translated.
+func (e *ServerError) unsendable() bool {
+	return Unsendable(e.Code, e.Message) && strings.Contains(e.Where, "change")
+}
+
 // AuthError says that the server refused who we are.
 type AuthError struct {
 	Doing, Code, Message string
@@ -270,11 +315,6 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		e.Advice = "the role needs LOGIN REPLICATION, on RDS membership in rds_replication"
 	case codeCharacterMissing:
 		e.Advice = "the database holds bytes that are not valid in its encoding: repair the row"
-	case codeInternal:
-		if strings.Contains(refused.Message, "invalid memory alloc") {
-			e.Advice = "a row is too large for the text form: leave its column out by a column list " +
-				"before it is written"
-		}
 	case codeQueryCanceled, codeLockNotAvailable:
 		e.transient = true
 	case codeProtocol:

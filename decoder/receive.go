@@ -375,6 +375,13 @@ func (s *Stream) explain(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
+	if refused.unsendable() {
+		table := ""
+		if e := s.decoder.subject; e != nil {
+			table = e.shape.table()
+		}
+		return &RowUnsendableError{Slot: s.o.Slot, Commit: s.decoder.Commit(), Before: table, Cause: refused}
+	}
 	switch refused.Code {
 	case codeUndefinedObject:
 		return &PublicationError{Publications: s.o.Publications, Message: refused.Message, Where: refused.Where}
@@ -388,7 +395,7 @@ func (s *Stream) explain(err error) error {
 func (s *Stream) unreadable(err error) error {
 	var large *RowTooLargeError
 	if errors.As(err, &large) {
-		large.Commit = s.decoder.Commit()
+		large.Commit, large.Table = s.decoder.Commit(), s.decoder.tableOf(large.Relation)
 	}
 	return fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
 }

@@ -14,6 +14,9 @@ type Shape struct {
 	Columns         []ShapeColumn
 }
 
+// table returns schema.table.
+func (s *Shape) table() string { return s.Namespace + "." + s.Name }
+
 // ShapeColumn is a column of a Shape, in wire order.
 type ShapeColumn struct {
 	Name    string
@@ -76,6 +79,14 @@ func (d *Decoder) relation(c cursor) error {
 	d.relations[shape.OID] = e
 	d.last = e
 	return nil
+}
+
+// tableOf names a table that the session has told of, "" for another.
+func (d *Decoder) tableOf(oid uint32) string {
+	if e := d.relations[oid]; e != nil {
+		return e.shape.table()
+	}
+	return ""
 }
 
 // lookup finds the relation of a row.

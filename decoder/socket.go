@@ -73,13 +73,21 @@ func (s *socket) Read(p []byte) (int, error) {
 type RowTooLargeError struct {
 	Bytes, Limit int
 	Relation     uint32 // OID of the table, 0 when unknown
-	Commit       LSN    // start of the transaction's commit record
+	Table        string // schema.table, "" when unknown
+	Commit       LSN    // start of the transaction's commit record; 0 for a row of a snapshot
 }
 
 func (e *RowTooLargeError) Error() string {
-	return fmt.Sprintf("read a change of relation %d in the transaction at %s: %d bytes, the limit is %d: "+
-		"raise source.max_row_bytes, or leave the large column out of the publication", e.Relation, e.Commit,
-		e.Bytes, e.Limit)
+	table := e.Table
+	if table == "" {
+		table = fmt.Sprintf("relation %d", e.Relation)
+	}
+	what := "a row of " + table + " for the snapshot"
+	if e.Commit > 0 {
+		what = fmt.Sprintf("a change of %s in the transaction at %s", table, e.Commit)
+	}
+	return fmt.Sprintf("read %s: %d bytes, the limit is %d: raise source.max_row_bytes, or leave the large "+
+		"column out of the publication", what, e.Bytes, e.Limit)
 }
 
 // NeedsPerson is true: the same row comes again.

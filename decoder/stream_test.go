@@ -270,7 +270,7 @@ func TestStreamRowTooLarge(t *testing.T) {
 		err := r.wait(20 * time.Second)
 		var large *RowTooLargeError
 		if !errors.As(err, &large) || large.Bytes < 3000000 || large.Limit != 2<<20 || large.Commit == 0 ||
-			large.Relation == 0 || large.ErrorCode() != "E152" {
+			large.Relation == 0 || large.ErrorCode() != "E152" || !strings.Contains(err.Error(), "of public.t in") {
 			t.Errorf("want a RowTooLargeError with its place, got %v", err)
 		}
 	})

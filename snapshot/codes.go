@@ -12,6 +12,7 @@ const (
 	codeLost        = "E155"
 	codeGuard       = "E156"
 	codeRewritten   = "E157"
+	codeUnsendable  = "E158"
 )
 
 // selectionError is everything that the patterns of the captured tables get wrong.
@@ -30,6 +31,8 @@ func (e *Error) ErrorCode() string {
 		return codeRowSecurity
 	case e.Code == codePrivilege:
 		return codeRead
+	case e.unsendable():
+		return codeUnsendable
 	}
 	return codeRefused
 }

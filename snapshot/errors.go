@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tributary-cdc/tributary/decoder"
 )
@@ -46,8 +47,11 @@ func (e *Error) Error() string {
 // Retryable says whether a new snapshot may succeed without a person.
 func (e *Error) Retryable() bool { return e.retryable }
 
-// NeedsPerson is true for a missing right: the server would refuse again.
-func (e *Error) NeedsPerson() bool { return e.Code == codePrivilege }
+// NeedsPerson is true for a missing right and for a row that cannot be sent: the server would refuse again.
+func (e *Error) NeedsPerson() bool { return e.Code == codePrivilege || e.unsendable() }
+
+// unsendable says that a row is larger, as text, than the server can send.
+func (e *Error) unsendable() bool { return decoder.Unsendable(e.Code, e.Message) }
 
 // RewrittenError says that a table was rewritten or truncated after the snapshot was taken and before it
 // was read. Its rows as they were are gone for the snapshot, which sees an empty table: ALTER TABLE is not
@@ -150,6 +154,11 @@ func refusal(doing string, refused *pgconn.PgError) error {
 func tableFault(doing string, s Source, err error) error {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) {
+		if large := new(pgproto3.ExceededMaxBodyLenErr); errors.As(err, &large) {
+			return &decoder.RowTooLargeError{
+				Bytes: large.ActualBodyLen, Limit: large.MaxExpectedBodyLen, Relation: s.OID, Table: s.String(),
+			}
+		}
 		if isLost(err) {
 			return &LostError{Doing: doing, Cause: err}
 		}
@@ -168,6 +177,9 @@ func tableFault(doing string, s Source, err error) error {
 	case e.Code == codePrivilege:
 		e.Advice = fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO the role; GRANT SELECT ON %s TO the role",
 			quote(s.Namespace), s.sql())
+	case e.unsendable():
+		e.Advice = "a row is larger than the 1 GiB that Postgres can send, as text, of which a bytea takes two " +
+			"bytes for each: make it smaller, or leave the column out of the publication"
 	case e.Code == codeUndefinedTable:
 		e.Advice, e.retryable = "the table was dropped or renamed after the snapshot was taken", true
 	case e.Code == codeUndefinedColumn:

@@ -57,6 +57,7 @@ func (w *worker) run(ctx context.Context, tasks <-chan task) {
 		w.tell(ctx, result{err: fault("prepare a snapshot connection", err)})
 		return
 	}
+	w.conn.Frontend().SetMaxBodyLen(w.o.MaxRowBytes)
 	for {
 		select {
 		case <-ctx.Done():

@@ -29,6 +29,9 @@ type Options struct {
 	Pool *decoder.Pool
 	// Workers is how many connections read; 0 means 2.
 	Workers int
+	// MaxRowBytes is the largest row: another is a *decoder.RowTooLargeError, and nothing of it is kept. 0 means
+	// no limit of ours.
+	MaxRowBytes int
 	// ResumeRows is the estimated number of rows above which a table is split into ranges; 0 means 100,000.
 	ResumeRows int
 	// Where returns a condition in SQL that a table's rows must fulfil besides, "" for none. Nil means none.

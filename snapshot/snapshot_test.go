@@ -296,6 +296,38 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// TestLargeRow has a row above the limit, which is named and not kept, and one that the server cannot send.
+func TestLargeRow(t *testing.T) {
+	onServers(t, func(t *testing.T, db *database) {
+		db.exec("CREATE TABLE t (id int PRIMARY KEY, v text)",
+			"INSERT INTO t VALUES (1, 'x'), (2, repeat('x', 3000000)), (3, 'x')",
+			"CREATE FUNCTION unsendable() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN "+
+				"RAISE EXCEPTION 'out of memory' USING ERRCODE = '54000'; END $$")
+		c := db.catalog(CatalogOptions{})
+		o := db.runOptions(c, "public.t")
+		o.MaxRowBytes = 2 << 20
+		var large *decoder.RowTooLargeError
+		r := collect(o, nil)
+		if !errors.As(r.err, &large) || large.Bytes < 3_000_000 || large.Limit != o.MaxRowBytes ||
+			!strings.Contains(large.Error(), "a row of public.t for the snapshot") || decoder.Retryable(r.err) {
+			t.Errorf("got %v", r.err)
+		}
+		o = db.runOptions(c, "public.t")
+		o.Where = func(string, string) string { return "public.unsendable()" }
+		var refused *Error
+		r = collect(o, nil)
+		if !errors.As(r.err, &refused) || !refused.NeedsPerson() || refused.ErrorCode() != "E158" ||
+			!strings.Contains(refused.Error(), "make it smaller") || decoder.Retryable(r.err) {
+			t.Errorf("got %v", r.err)
+		}
+		o = db.runOptions(c, "public.t")
+		o.MaxRowBytes = 4 << 20
+		if r = collect(o, nil); r.err != nil {
+			t.Error(r.err)
+		}
+	})
+}
+
 // TestLost has the keeper's session end under a run that waits for its reader.
 func TestLost(t *testing.T) {
 	onServers(t, func(t *testing.T, db *database) {

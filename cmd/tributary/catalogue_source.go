@@ -194,6 +194,11 @@ var sourceEntries = []entry{
 		"tributary status   # shows the new snapshot",
 	},
 	{
+		"E158", "A row is larger than Postgres can send.",
+		"It stores what it cannot send: text of 1 GiB, or half as much of bytea, in all columns together.",
+		"SELECT ctid FROM NAME WHERE octet_length(COLUMN) > 250000000;   -- shrink it, then snapshot --repair",
+	},
+	{
 		"W117", "The server is a standby.",
 		"Slots on a standby need PostgreSQL 16, and end when a conflict removes them.",
 		"SELECT pg_is_in_recovery();   -- put the primary's address into source.url",

@@ -76,3 +76,29 @@ func TestPoisonValue(t *testing.T) {
 	b.change(b.tables, "unrepresentable: 'null'")
 	b.delivered()
 }
+
+// TestUnsendableRow has a row that the server stores and cannot send: run stops with where it is, as often as
+// it is started, and the repair that it names, once the row is gone, repairs. The row needs no gigabyte: the
+// column's type reads the eight bytes of a hardware address as a bytea, whose first four give it 560 MB.
+func TestUnsendableRow(t *testing.T) {
+	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	b.exec(`CREATE TYPE huge;
+		CREATE FUNCTION huge_in(cstring) RETURNS huge IMMUTABLE STRICT LANGUAGE internal AS 'macaddr8_in';
+		CREATE FUNCTION huge_out(huge) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'byteaout';
+		CREATE TYPE huge (INPUT = huge_in, OUTPUT = huge_out, INTERNALLENGTH = 8, ALIGNMENT = int4);
+		ALTER TABLE public.orders ADD h huge`)
+	b.delivered()
+	b.rows++
+	b.exec(fmt.Sprintf("INSERT INTO public.orders VALUES (%d, 'huge', '10:b0:83:85:00:00:00:00')", b.rows))
+	b.order(1)
+	var said string
+	for range 2 {
+		said = b.fails(badCase{code: exitPerson, run: []string{
+			"[E158]", "stream slot PREFIX: a change in the transaction at ", "what came last was of public.orders",
+			"larger than the 1 GiB that Postgres can send", "invalid memory alloc request size", "associated LSN",
+			"make the row smaller", "tributary snapshot --repair",
+		}})
+	}
+	b.exec("ALTER TABLE public.orders DROP h")
+	b.repaired(said)
+}

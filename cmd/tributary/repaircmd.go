@@ -69,13 +69,14 @@ func isGap(err error) bool {
 	var missing *decoder.SlotMissingError
 	var lost *decoder.SlotLostError
 	var publication *decoder.PublicationError
+	var unsendable *decoder.RowUnsendableError
 	var gap *publisher.GapError
 	var identity *publisher.IdentityError
 	var timeline *publisher.TimelineError
 	var split *publisher.SplitError
 	return errors.As(err, &gone) || errors.As(err, &over) || errors.As(err, &missing) || errors.As(err, &lost) ||
-		errors.As(err, &publication) || errors.As(err, &gap) || errors.As(err, &identity) ||
-		errors.As(err, &timeline) || errors.As(err, &split)
+		errors.As(err, &publication) || errors.As(err, &unsendable) || errors.As(err, &gap) ||
+		errors.As(err, &identity) || errors.As(err, &timeline) || errors.As(err, &split)
 }
 
 // repairCommand is the command line of a repair under the same configuration. No secret stands in it.

@@ -110,7 +110,8 @@ func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, j job) snapshot.Opti
 	}
 	return snapshot.Options{
 		Connect: p.ordinary, Keeper: p.keeper, Point: at.Point, LSN: lsn, Tables: j.of(p.tables),
-		Relation: p.catalog.Relation, Workers: p.Config.Snapshot.Workers, ResumeRows: p.Config.Snapshot.ResumeRows,
+		Relation: p.catalog.Relation, MaxRowBytes: int(p.Config.Source.MaxRowBytes),
+		Workers: p.Config.Snapshot.Workers, ResumeRows: p.Config.Snapshot.ResumeRows,
 		Debezium: p.Config.Compatibility == "debezium", Progress: progress,
 		Where: j.where, Incremental: j.Incremental, Budget: p.Config.Snapshot.Pause,
 		Wrap:    func(progress []byte) ([]byte, error) { return p.jobs.advance(j.ID, progress) },
