@@ -312,6 +312,9 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		e.transient = true
 		e.Advice = "raise max_connections, max_wal_senders or max_replication_slots (a restart), or end sessions"
 	case codePrivilege:
+		if e.ErrorCode() != codeReplication {
+			break // the server's words name the object and the right
+		}
 		e.Advice = "the role needs LOGIN REPLICATION, on RDS membership in rds_replication"
 	case codeCharacterMissing:
 		e.Advice = "the database holds bytes that are not valid in its encoding: repair the row"

@@ -137,8 +137,14 @@ func (e *RecordError) ErrorCode() string { return codeOr(e.Err, codeRecord) }
 // ErrorCode is that of an instance that was taken over.
 func (e *FencedError) ErrorCode() string { return codeFenced }
 
-// ErrorCode is the cause's, or that of a window to be tried again.
-func (e *AgainError) ErrorCode() string { return codeOr(e.Err, codeAgain) }
+// ErrorCode is the cause's, or that of a window to be tried again: also where the broker has ended a
+// transaction of ours, which it tells in the words in which it tells of a successor.
+func (e *AgainError) ErrorCode() string {
+	if code := codeOr(e.Err, codeAgain); code != codeFenced {
+		return code
+	}
+	return codeAgain
+}
 
 // ErrorCode is that of a server that does not answer.
 func (e *LeaseError) ErrorCode() string { return codeLease }

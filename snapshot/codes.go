@@ -24,7 +24,7 @@ func (e selectionError) Unwrap() error { return e.error }
 // ErrorCode is that of patterns that match no table.
 func (e selectionError) ErrorCode() string { return codeNoTable }
 
-// ErrorCode tells row security and a missing grant from other refusals.
+// ErrorCode tells row security, a missing grant and a snapshot that is gone from other refusals.
 func (e *Error) ErrorCode() string {
 	switch {
 	case e.Code == codePrivilege && strings.Contains(e.Message, "row-level security"):
@@ -33,6 +33,8 @@ func (e *Error) ErrorCode() string {
 		return codeRead
 	case e.unsendable():
 		return codeUnsendable
+	case e.retryable && (e.Code == codeInvalidSnapshot || e.Code == codeUndefinedObject):
+		return codeLost // the transaction that exported it is over
 	}
 	return codeRefused
 }

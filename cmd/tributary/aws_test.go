@@ -100,7 +100,8 @@ func TestAWSSecrets(t *testing.T) {
 		s.refuse = code
 		_, err := SecretSource("secretsmanager:cdc").Resolve(t.Context(), a)
 		want := "read secret cdc: " + code + ": User: arn:aws:iam::1:x is not authorized"
-		if err == nil || err.Error() != want || retryable(err) != retry {
+		wantCode := map[bool]string{true: "E607", false: "E608"}[retry]
+		if err == nil || err.Error() != want || retryable(err) != retry || codeOf(err) != wantCode {
 			t.Errorf("got %v, retryable %t, want %s", err, retryable(err), want)
 		}
 	}
@@ -136,6 +137,9 @@ func TestBrokersOfCluster(t *testing.T) {
 		brokers, err := kafkaBrokers(t.Context(), c)
 		if got := fmt.Sprint(brokers, err); got != test.want && got != "[] "+test.want {
 			t.Errorf("%s: got %s, want %s", test.auth, got, test.want)
+		}
+		if err != nil && codeOf(err) != "E609" {
+			t.Errorf("%s: code %s", test.auth, codeOf(err))
 		}
 	}
 }
@@ -291,13 +295,20 @@ func TestCheckAWS(t *testing.T) {
 	}
 	s.refuse = "AccessDenied"
 	if code, stdout, _ = execute(t, &program{environ: testEnvironment}, args...); code != exitOK ||
-		!strings.Contains(stdout, "warn  identity") {
+		!strings.Contains(stdout, "warn  identity") || !strings.Contains(stdout, "[W604]") {
 		t.Errorf("refused: exit code %d, %s", code, stdout)
 	}
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
 	if code, stdout, _ = execute(t, &program{environ: testEnvironment}, args...); code != exitCheck ||
 		!strings.Contains(stdout, "service account") || strings.Contains(stdout, canary) {
 		t.Errorf("nobody: exit code %d, %s", code, stdout)
+	}
+	s.refuse = ""
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", s.URL)
+	if code, stdout, _ = execute(t, &program{environ: testEnvironment}, args...); code != exitOK ||
+		!strings.Contains(flat(stdout), "by the node's role, which every pod of the node has [W604]") {
+		t.Errorf("the node: exit code %d, %s", code, stdout)
 	}
 }
 

@@ -72,8 +72,8 @@ func codeOf(err error) string {
 func explained(err error) (code, text, fix string) {
 	code = codeOf(err)
 	e, _ := lookUp(code)
-	if exact := (repairError{}); errors.As(err, &exact) {
-		return code, err.Error(), exact.command
+	if exact := (advisedError{}); errors.As(err, &exact) {
+		return code, err.Error(), exact.fix
 	}
 	return code, err.Error(), e.Fix
 }

@@ -48,27 +48,7 @@ func codesIn(t *testing.T, wanted func(path string) bool) map[string]string {
 
 // notStaged are the codes whose fault no test stages yet, with what that would take.
 var notStaged = map[string]string{
-	"E111": "rights that only a locked-down server refuses",
-	"E119": "any other SQLSTATE",
-	"E151": "TestTruth reaches the error, without its code",
-	"E154": "a table that is dropped between survey and reading",
-	"E155": "the end of the session that holds a snapshot",
 	"E212": "a cluster of several brokers",
-	"E215": "a broker that goes away in a window: the drill does",
-	"E409": "its tests assert the text, not the code",
-	"E501": "a connector's offset of another server",
-	"E502": "a connector's offset, and its slot gone",
-	"E504": "a connector's registered schema that differs and is refused",
-	"W117": "a standby",
-	"W126": "a slot between extended and lost, which a checkpoint ends at once",
-	"W505": "TestConnect reaches the finding, without its code",
-	"E607": "its tests assert the text, not the code",
-	"E608": "its tests assert the text, not the code",
-	"E609": "its tests assert the text, not the code",
-	"W224": "a broker with SASL and without TLS: TestCheckRights reaches it, without its code",
-	"W604": "the identity of a node, or a transaction that is open",
-	"I506": "TestConnect reaches the finding, without its code",
-	"W600": "a note of a connector's JSON",
 }
 
 // TestCatalogue: every code that the program gives is in the catalogue once, and says what to do; every code

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -42,9 +41,10 @@ func checkAWS(ctx context.Context, c Config, f *findings) {
 	}
 }
 
-// certificateProblem says what is wrong with a server's certificate in a person's words, and what to do;
-// setting names the key that holds authorities. Both are empty when the error is about something else.
-func certificateProblem(err error, setting string) (text, advice string) {
+// certificateProblem says what is wrong with a server's certificate in a person's words, and what to type;
+// setting names the key that holds authorities, probe is openssl's command that connects. Both results are
+// empty when the error is about something else.
+func certificateProblem(err error, setting, probe string) (text, advice string) {
 	var refused *tls.CertificateVerificationError
 	if !errors.As(err, &refused) {
 		return "", ""
@@ -53,16 +53,17 @@ func certificateProblem(err error, setting string) (text, advice string) {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	reason := refused.Err.Error()
+	shown := probe + " </dev/null | openssl x509 -noout "
 	switch {
 	case errors.As(err, &name):
 		return "the server's certificate is for another name: " + reason,
-			"connect by a name that the certificate has, or have it issued for this one"
+			shown + "-subject -ext subjectAltName   # the names that it has: connect by one of them"
 	case errors.As(err, &unknown):
 		return "the server's certificate is signed by an authority that is not known here: " + reason,
-			fmt.Sprintf("name its authority's PEM file in %s (on RDS the bundle global-bundle.pem)", setting)
+			shown + "-issuer   # whose PEM file goes into " + setting + " (on RDS the bundle global-bundle.pem)"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the server's certificate is out of its time: " + reason,
-			"date -u   # if the clock is right, have the certificate renewed"
+			"date -u; " + shown + "-dates   # if the clock is right, have the certificate renewed"
 	}
-	return "the server's certificate is refused: " + reason, "openssl x509 -noout -text   # of the certificate"
+	return "the server's certificate is refused: " + reason, shown + "-text"
 }

@@ -40,16 +40,12 @@ func checkDebezium(ctx context.Context, c Config, f *findings) {
 // checkOffset says where run would begin.
 func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings) {
 	slot, err := decoder.InspectSlot(ctx, conn, c.Source.Slot)
-	if err != nil || slot == nil {
-		if err == nil {
-			f.add("I506", "position", "no slot: run takes a snapshot as a new connector would", "")
-		}
-		return // the source's part tells an error
+	if err != nil {
+		return // the source's part tells it
 	}
-	if c.Takeover.ConnectOffsets == "" {
-		text,
-			fix := "run reads all rows again if it has stored no position, since nothing says what of the slot's "+
-			"changes Debezium has published", "tributary check --connect-offsets connect-offsets --name "+
+	if c.Takeover.ConnectOffsets == "" && slot != nil {
+		text, fix := "run reads all rows again if it has stored no position, since nothing says what of the "+
+			"slot's changes Debezium has published", "tributary check --connect-offsets connect-offsets --name "+
 			textOr(c.Takeover.Connector, "CONNECTOR")
 		if c.Snapshot.WithoutPosition == "stop" {
 			text = "run stops if it has stored no position"
@@ -57,20 +53,29 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 		f.add("W505", "position", text, fix)
 		return
 	}
-	opts, err := kafkaOptions(ctx, c)
-	if err != nil {
-		f.fault("position", err, "")
-		return
+	offset := &connectorOffset{}
+	if c.Takeover.ConnectOffsets != "" {
+		opts, err := kafkaOptions(ctx, c)
+		if err == nil {
+			offset, err = readOffset(ctx, opts, c.Takeover, c.Topic.Prefix)
+		}
+		if err != nil {
+			f.fault("position", err, "kafka-topics.sh --bootstrap-server "+strings.Join(c.Kafka.Brokers, ",")+
+				" --list   # offset.storage.topic of the Connect worker")
+			return
+		}
 	}
-	offset, err := readOffset(ctx, opts, c.Takeover, c.Topic.Prefix)
 	switch {
-	case err != nil:
-		f.fault("position", err,
-			"kafka-topics.sh --list   # offset.storage.topic of the Connect worker")
+	case slot == nil && offset.finished() && c.Snapshot.Mode != "when_needed":
+		f.fault("position", offset.slotless(c), "")
+	case slot == nil:
+		f.add("I506", "position", "no slot: run takes a snapshot as a new connector would", "")
 	case !offset.found:
 		f.add("W505", "position", fmt.Sprintf("connector %s has no offset under server %s: run takes a snapshot",
 			c.Takeover.Connector, c.Topic.Prefix),
 			"curl CONNECT/connectors   # --name takes the connector's name")
+	case offset.beyond(c, slot.ServerEnd) != nil:
+		f.fault("position", offset.beyond(c, slot.ServerEnd), "")
 	case !offset.finished():
 		f.add("W505", "position", fmt.Sprintf("connector %s has %s: run takes a snapshot", c.Takeover.Connector,
 			offset), "")

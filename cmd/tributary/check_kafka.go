@@ -106,7 +106,8 @@ func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
 	conn, err := dialer.DialContext(ctx, "tcp", c.Kafka.Brokers[0])
 	if err != nil {
-		if text, advice := certificateProblem(err, "kafka.tls.ca_file"); advice != "" {
+		if text, advice := certificateProblem(err, "kafka.tls.ca_file",
+			"openssl s_client -connect "+c.Kafka.Brokers[0]); advice != "" {
 			f.add("E203", "tls", text, advice)
 			return false
 		}

@@ -44,7 +44,8 @@ func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings)
 		if code := codeOf(err); code == "E302" || code == "E303" {
 			fix += " -u " + textOr(c.SchemaRegistry.User, "USER")
 		}
-		if _, advice := certificateProblem(err, "schema_registry.tls.ca_file"); advice != "" {
+		if _, advice := certificateProblem(err, "schema_registry.tls.ca_file",
+			"openssl s_client -connect "+net.JoinHostPort(u.Hostname(), port)); advice != "" {
 			fix = advice
 		}
 		f.fault("registry", err, fix)

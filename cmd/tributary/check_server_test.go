@@ -128,10 +128,11 @@ func (b *bench) encrypted(server *local.Server) {
 	b.sourceConn = dial(b.T, plain)
 	verify := "sslmode=verify-full&sslrootcert=" + filepath.Join(data, "server.crt")
 	mode(verify)
-	b.look("source", findings{}).has("E103", "expired", "")
+	b.look("source", findings{}).has("E103", "certificate has expired", "date -u; openssl s_client -starttls "+
+		"postgres -connect "+sourceAddress(URL(b.source))+" </dev/null | openssl x509 -noout -dates")
 	b.fails(badCase{code: exitFailed, run: []string{
 		"[E103]", "certificate has expired",
-		"fix: openssl s_client",
+		"fix: date -u; openssl s_client -starttls postgres -connect 127.0.0.1:",
 	}})
 	certificate(b.T, data, time.Now().Add(4*24*time.Hour+12*time.Hour))
 	b.exec("SELECT pg_reload_conf()")
@@ -167,6 +168,7 @@ func (b *bench) occupied() {
 	})
 	l.stop(b.T)
 	b.exec("SELECT pg_drop_replication_slot('elsewhere')")
+	b.behind()
 	u, err := url.Parse(b.source)
 	if err != nil {
 		b.Fatal(err)
@@ -206,6 +208,18 @@ func (b *bench) occupied() {
 		return fmt.Errorf("pg_hba.conf still lets it in")
 	})
 	undo()
+}
+
+// behind has a slot fall behind what the server may keep, and no checkpoint yet that removes it.
+func (b *bench) behind() {
+	b.Helper()
+	b.exec("SELECT pg_create_logical_replication_slot('" + b.prefix + "', 'pgoutput')")
+	for range 8 { // segments of 16 MB
+		b.exec("SELECT pg_logical_emit_message(false, 'x', 'x'); SELECT pg_switch_wal()")
+	}
+	b.look("source", findings{}).has("W126", "its WAL may go at the next checkpoint",
+		"ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();")
+	b.exec("SELECT pg_drop_replication_slot('" + b.prefix + "')")
 }
 
 // wants is an error unless two texts are the same.

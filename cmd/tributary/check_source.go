@@ -115,26 +115,35 @@ func dnsReason(err error) string {
 	return err.Error()
 }
 
-// connectFix is what to do about a connection that is refused, empty where the catalogue says it.
+// connectFix is what to do about a connection to the source that is refused, with its own names; empty where
+// the catalogue says it.
 func connectFix(c Config, err error) string {
-	if _, advice := certificateProblem(err, "source.url's sslrootcert"); advice != "" {
+	if !strings.HasPrefix(codeOf(err), "E1") {
+		return "" // it is not the source's
+	}
+	probe := "openssl s_client -starttls postgres -connect " + sourceAddress(c.Source.URL)
+	if _, advice := certificateProblem(err, "sslrootcert of source.url", probe); advice != "" {
 		return advice
 	}
-	host, port, _ := net.SplitHostPort(sourceAddress(c.Source.URL))
-	switch codeOf(err) {
-	case "E105":
+	database, role := quotedName(sourceDatabase(c.Source.URL)), quotedName(sourceUser(c.Source.URL))
+	said := err.Error()
+	switch code := codeOf(err); {
+	case code == "E111" && strings.Contains(said, "permission denied for database"):
+		return "GRANT CONNECT ON DATABASE " + database + " TO " + role + ";"
+	case code == "E119" && strings.Contains(said, "not currently accepting connections"):
+		return "ALTER DATABASE " + database + " ALLOW_CONNECTIONS true;"
+	case code == "E105":
 		if c.Source.Auth == "rds_iam" {
-			return "GRANT rds_iam TO " + quotedName(sourceUser(c.Source.URL)) + ";   -- and " +
+			return "GRANT rds_iam TO " + role + ";   -- and " +
 				"rds.iam_auth_for_replication = 1 in the parameter group, rds-db:connect in the role's policy, RDS's " +
 				"own name in source.url"
 		}
 		if c.Source.PasswordFrom != "" {
-			return "ALTER ROLE cdc PASSWORD '...';   -- then the same into " + string(c.Source.PasswordFrom)
+			return "ALTER ROLE " + role + " PASSWORD '...';   -- then the same into " + string(c.Source.PasswordFrom)
 		}
 		return "export PGPASSWORD=...; tributary check --source-password-from env:PGPASSWORD"
-	case "E103":
-		return "openssl s_client -starttls postgres -connect " + net.JoinHostPort(host, port) +
-			" </dev/null | openssl x509 -noout -dates -issuer   # its CA: sslrootcert=FILE in source.url"
+	case code == "E103":
+		return probe + " </dev/null | openssl x509 -noout -dates -issuer   # its CA: sslrootcert=FILE in source.url"
 	}
 	return ""
 }

@@ -257,7 +257,9 @@ func TestCheckRights(t *testing.T) {
 		"--operation IdempotentWrite "+
 			"--cluster")
 	as("plain", "root")
-	b.look("source kafka", findings{}).none("E204", "E205", "E206", "E207")
+	found = b.look("source kafka", findings{})
+	found.none("E204", "E205", "E206", "E207")
+	found.has("W224", "sends the password in clear", "kafka: {tls: {enabled: true}}")
 	t.Setenv("KAFKA_SECRET", "wrong")
 	b.look("kafka", findings{}).has("E204", "of user root (SASL plain)", "kafka-configs.sh")
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q]}", b.brokers))

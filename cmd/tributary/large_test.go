@@ -70,7 +70,7 @@ func TestPoisonValue(t *testing.T) {
 	b.order(1)
 	for range 2 {
 		b.fails(badCase{code: exitPerson, run: []string{
-			"write public.orders column n (numeric)", "NaN", "string", "carries it",
+			"[E151]", "write public.orders column n (numeric)", "NaN", "string", "carries it",
 		}})
 	}
 	b.change(b.tables, "unrepresentable: 'null'")

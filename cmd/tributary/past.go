@@ -207,6 +207,8 @@ func (w *past) known() error {
 	slot, s := w.config.Source.Slot, w.stored
 	name := decoder.AnchorName(slot)
 	switch {
+	case s != nil && s.Repair != nil:
+		return &publisher.RepairError{Key: s.Pipeline + "/" + s.Slot, Asked: s.Repair.Asked}
 	case s != nil && s.Identity.SystemID != w.system.ID:
 		return needsPerson{&publisher.IdentityError{
 			Key: s.Pipeline + "/" + s.Slot, What: "system identifier",

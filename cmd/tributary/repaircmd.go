@@ -45,21 +45,30 @@ func slotGone(stored *publisher.Stored, system decoder.System) error {
 	return &slotGoneError{slot: stored.Slot, resume: stored.Resume}
 }
 
-// repairError is a gap with the command that closes it, which is shown as what helps.
-type repairError struct {
+// advisedError is an error with what helps in this very case: it is shown instead of the catalogue's words.
+type advisedError struct {
 	error
-	command string
+	fix string
 }
 
 // Unwrap returns the error inside.
-func (e repairError) Unwrap() error { return e.error }
+func (e advisedError) Unwrap() error { return e.error }
 
-// withRepair adds to an error that tells of a gap the command that repairs it.
-func withRepair(c Config, err error) error {
-	if !isGap(err) {
+// advised adds to an error what the configuration makes of its fix: the command that repairs a gap, with its
+// flags, and the statement or command that lets a refused connection in. check shows the same.
+func advised(c Config, err error) error {
+	fix := ""
+	switch {
+	case err == nil:
+	case isGap(err):
+		fix = repairCommand(c)
+	default:
+		fix = connectFix(c, err)
+	}
+	if fix == "" {
 		return err
 	}
-	return repairError{err, repairCommand(c)}
+	return advisedError{err, fix}
 }
 
 // isGap says that changes are lost to the stream, as only a new snapshot mends.

@@ -175,7 +175,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 	pause := retryFloor
 	for {
 		began := time.Now()
-		err := withRepair(o.Config, p.run(ctx, o))
+		err := advised(o.Config, p.run(ctx, o))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 		default:
 		}
 		o.Board.Fail(err, retryable(err))
-		code := codeOf(err)
+		code, _, fix := explained(err)
 		o.Metrics.failed(code)
 		var wait <-chan time.Time // stays nil where only a person helps
 		switch {
@@ -198,13 +198,13 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 			}
 			// A quarter of chance keeps instances that failed together from coming back together.
 			delay := pause*3/4 + rand.N(pause/2)
-			o.Log.Warn("pipeline stopped, starts again", "code", code, "err", err,
+			o.Log.Warn("pipeline stopped, starts again", "code", code, "err", err, "fix", fix,
 				"in", delay.Round(time.Millisecond).String())
 			wait = time.After(delay)
 			pause = min(2*pause, retryCeiling)
 		case exitCode(err) == exitPerson && o.Config.OnFailure == "stay":
 			o.Log.Error("pipeline stopped and needs a person; staying up as on_failure says", "code", code,
-				"err", err)
+				"err", err, "fix", fix)
 		default:
 			return err
 		}

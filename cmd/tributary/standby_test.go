@@ -78,6 +78,7 @@ func TestRealSourceStandby(t *testing.T) {
 	})
 	b.source = standby.URL()
 	b.rig.write(t, "replay: {keep: 0}")
+	b.look("source", findings{}).has("W117", "is a standby", "SELECT pg_is_in_recovery();")
 	seen := newTopics(t, b.rig)
 	l := b.rig.run(t)
 	l.eventually(t, func() error {

@@ -97,10 +97,8 @@ func (p *pipeline) takeOver(ctx context.Context) error {
 	if !offset.finished() || !offset.newer(stored) {
 		return nil
 	}
-	if offset.Commit > p.slot.ServerEnd {
-		return needsPerson{faultError{fmt.Errorf("take over connector %s: its offset is at %s, beyond the "+
-			"server's %s: it is that of another server; remove it, or leave takeover.connect_offsets out and take "+
-			"a snapshot", p.Config.Takeover.Connector, offset.Commit, p.slot.ServerEnd), "E501"}}
+	if err := offset.beyond(p.Config, p.slot.ServerEnd); err != nil {
+		return err
 	}
 	if p.slot.Confirmed > max(offset.LSN, offset.Commit) {
 		// A crash of the worker leaves this too: it confirms first what it stores with its next flush.
@@ -137,9 +135,24 @@ func (p *pipeline) lostSlot(ctx context.Context) error {
 	if err != nil || !offset.finished() {
 		return err
 	}
+	return offset.slotless(p.Config)
+}
+
+// beyond is the error of an offset that the server has not come to, nil for another one.
+func (o *connectorOffset) beyond(c Config, end decoder.LSN) error {
+	if o.Commit <= end {
+		return nil
+	}
+	return needsPerson{faultError{fmt.Errorf("take over connector %s: its offset is at %s, beyond the "+
+		"server's %s: it is that of another server; remove it, or leave takeover.connect_offsets out and take "+
+		"a snapshot", c.Takeover.Connector, o.Commit, end), "E501"}}
+}
+
+// slotless is the error of an offset whose slot is gone.
+func (o *connectorOffset) slotless(c Config) error {
 	return needsPerson{faultError{fmt.Errorf("slot %s is gone, and connector %s has %s: changes that "+
 		"committed since may be lost; to take a new snapshot and go on from there: snapshot.mode: when_needed",
-		p.Config.Source.Slot, p.Config.Takeover.Connector, offset), "E502"}}
+		c.Source.Slot, c.Takeover.Connector, o), "E502"}}
 }
 
 // takenOver says that this run begins where a connector has ended.

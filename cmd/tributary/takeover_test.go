@@ -211,16 +211,23 @@ func TestCrashBeforeFirstPosition(t *testing.T) {
 
 // serve runs the program in this process, with a crash at a point or none.
 func serve(t *testing.T, point string, args ...string) *life {
+	return altered(t, func(o *runOptions) {
+		o.crash = func(at string) error {
+			if at == point {
+				return errCrashed
+			}
+			return nil
+		}
+	}, args...)
+}
+
+// altered runs the program in this process, with something of it changed.
+func altered(t *testing.T, change func(o *runOptions), args ...string) *life {
 	l := &life{log: &lockedBuffer{}, signals: make(chan os.Signal, 2), ended: make(chan struct{})}
 	p := &program{
 		stdout: l.log, stderr: l.log, signals: l.signals,
 		run: func(ctx context.Context, o runOptions) error {
-			o.crash = func(at string) error {
-				if at == point {
-					return errCrashed
-				}
-				return nil
-			}
+			change(&o)
 			return run(ctx, o)
 		},
 	}
