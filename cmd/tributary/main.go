@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -97,9 +98,14 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
 	root.AddCommand(p.initCommand(), p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
-		p.snapshotCommand(), p.configCommand(),
-		p.positionsCommand(), p.replayCommand(), p.rewindCommand(), p.slotsCommand(), p.schemaCommand(),
-		p.verifyCommand(), p.benchCommand(), p.errorsCommand(), p.versionCommand())
+		p.snapshotCommand(), p.configCommand(), p.positionsCommand(), p.replayCommand(), p.rewindCommand(),
+		p.slotsCommand(), p.schemaCommand(), p.topicsCommand(), p.verifyCommand(), p.benchCommand(),
+		p.errorsCommand(), p.versionCommand())
+	// Many type it, and --help need not list it twice.
+	root.Version = textOr(readBuild().Version, "unknown")
+	root.SetVersionTemplate("tributary {{.Version}}\n")
+	root.InitDefaultVersionFlag()
+	root.Flags().Lookup("version").Hidden = true
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	return root
 }
@@ -126,6 +132,9 @@ func flagError(cmd *cobra.Command, err error) error {
 			return usageError{fmt.Errorf("unknown flag --%s%s", name, s)}
 		}
 		return usageError{fmt.Errorf("unknown flag --%s (%s --help lists them)", name, cmd.CommandPath())}
+	}
+	if head, _, isNumber := strings.Cut(text, " flag: strconv."); isNumber {
+		return usageError{errors.New(head + " flag: it is no number")}
 	}
 	return usageError{err}
 }

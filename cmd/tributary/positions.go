@@ -54,9 +54,12 @@ func (p *program) positionsCommand() *cobra.Command {
 		Short: "Show what was published when, and what can be replayed",
 		Long: "positions reads the ledger: up to which LSN each delivery window published, and\n" +
 			"when its transactions committed. Such an LSN is one to replay from or to rewind\n" +
-			"to; everything that committed before it is published, nothing behind it.",
+			"to; everything that committed before it is published, nothing behind it.\n" +
+			"--convert writes LSNs in their other forms and how far they are apart, and asks\n" +
+			"nobody: it needs no configuration.",
 		Example: "  tributary positions -c tributary.yaml --at 2026-01-31T15:04:05Z\n" +
-			"  tributary positions -c tributary.yaml --lsn 23803720 -n 3",
+			"  tributary positions -c tributary.yaml --lsn 23803720 -n 3\n" +
+			"  tributary positions --convert 0/16B3748,23900000",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
@@ -65,8 +68,17 @@ func (p *program) positionsCommand() *cobra.Command {
 	set.StringVar(&lsn, "lsn", "", "the last windows up to this `LSN`, 0/16B3748 or as a number")
 	set.IntVarP(&o.n, "number", "n", 10, "how many")
 	set.BoolVar(&o.asJSON, "json", false, "print JSON")
-	cmd.MarkFlagsMutuallyExclusive("at", "lsn")
+	var convert []string
+	timeline, segment := uint32(1), walSegment.String()
+	set.StringSliceVar(&convert, "convert", nil, "write these `LSNS` in their other forms, and how far each\n"+
+		"is from the one before")
+	set.Uint32Var(&timeline, "timeline", timeline, "with --convert: the timeline of the WAL files")
+	set.StringVar(&segment, "wal-segment-size", segment, "with --convert: the `SIZE` of the WAL files")
+	exclude(cmd, "at", "lsn", "convert")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if convert != nil {
+			return p.convertLSNs(convert, timeline, segment, o.asJSON)
+		}
 		if at != "" {
 			if o.at, err = parseTime(at, time.Now()); err != nil {
 				return usageError{fmt.Errorf("--at: %w", err)}
@@ -87,6 +99,22 @@ func (p *program) positionsCommand() *cobra.Command {
 		return p.positions(cmd.Context(), config, o)
 	}
 	return cmd
+}
+
+// convertLSNs answers --convert.
+func (p *program) convertLSNs(texts []string, timeline uint32, segment string, asJSON bool) error {
+	bytes, err := parseBytes(segment)
+	if err != nil {
+		return usageError{fmt.Errorf("--wal-segment-size: %w", err)}
+	}
+	list, err := lsnForms(texts, timeline, bytes)
+	if err != nil {
+		return usageError{fmt.Errorf("--convert: %w", err)}
+	}
+	if asJSON {
+		return writeJSON(p.stdout, list)
+	}
+	return writeLSNs(p.stdout, list)
 }
 
 func (p *program) positions(ctx context.Context, c Config, o positionsOptions) error {

@@ -47,7 +47,7 @@ func (p *program) replayCommand() *cobra.Command {
 	set.StringSliceVar(&tables, "table", nil, "only tables that match this `PATTERN`, as in source.tables")
 	set.StringVar(&suffix, "topic-suffix", ".replay", "`TEXT` behind the topics' names")
 	set.BoolVar(&same, "same-topics", false, "publish to the pipeline's own topics, behind what is there")
-	cmd.MarkFlagsMutuallyExclusive("topic-suffix", "same-topics")
+	exclude(cmd, "topic-suffix", "same-topics")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		now := time.Now()
 		var o replayOptions

@@ -71,7 +71,12 @@ func (p *program) slotsShowCommand() *cobra.Command {
 		Short: "Show all that is known of a slot, by default the pipeline's",
 		Example: "  tributary slots show -c tributary.yaml\n" +
 			"  tributary slots show -c tributary.yaml tributary_shop_anchor --json",
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("%s takes one slot at most, but got %d", cmd.CommandPath(), len(args))}
+			}
+			return nil
+		},
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

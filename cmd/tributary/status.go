@@ -16,35 +16,43 @@ import (
 
 func (p *program) statusCommand() *cobra.Command {
 	var address string
-	var asJSON bool
+	var asJSON, watched bool
+	interval := time.Second
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Ask a running instance how it is",
 		Long: "status asks the instance at --addr, by default http.listen of the configuration.\n" +
 			"It exits 0 while the instance works or stands by, 1 while it starts or has\n" +
-			"failed, 4 when it needs a person, and 1 when nothing answers.",
+			"failed, 4 when it needs a person, and 1 when nothing answers. --watch asks\n" +
+			"until Ctrl-C: a terminal is redrawn, elsewhere each answer is a line.",
 		Example: "  tributary status\n" +
+			"  tributary status --watch\n" +
 			"  tributary status --addr 10.0.0.7:8080 --json | jq .lag",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().StringVar(&address, "addr", "", "the instance's `HOST:PORT`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the instance's own JSON")
+	cmd.Flags().BoolVarP(&watched, "watch", "w", false, "ask again and again")
+	cmd.Flags().DurationVar(&interval, "interval", interval, "with --watch: how often")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if interval < 100*time.Millisecond {
+			return usageError{fmt.Errorf("--interval %s: want 100ms at least", interval)}
+		}
 		if address == "" {
 			var err error
 			if address, err = flags.listenAddress(); err != nil {
 				return err
 			}
 		}
-		body, err := fetchStatus(cmd.Context(), address)
+		if watched {
+			ctx, cancel := p.interruptible(cmd.Context())
+			defer cancel()
+			return watch{p.stdout, address, asJSON, isTerminal(p.stdout)}.run(ctx, interval)
+		}
+		body, s, err := readStatus(cmd.Context(), address)
 		if err != nil {
 			return err
-		}
-		var s status
-		if err := json.Unmarshal(body, &s); err != nil || s.Version != statusVersion {
-			return fmt.Errorf("read status of %s: not a status of version %d: is it another program, or another "+
-				"version?", address, statusVersion)
 		}
 		if asJSON {
 			_, err = p.stdout.Write(body)
@@ -57,6 +65,18 @@ func (p *program) statusCommand() *cobra.Command {
 		return statusCode(s)
 	}
 	return cmd
+}
+
+// readStatus asks an instance and understands the answer.
+func readStatus(ctx context.Context, address string) (body []byte, s status, err error) {
+	if body, err = fetchStatus(ctx, address); err != nil {
+		return nil, s, err
+	}
+	if err := json.Unmarshal(body, &s); err != nil || s.Version != statusVersion {
+		return nil, s, fmt.Errorf("read status of %s: not a status of version %d: is it another program, or "+
+			"another version?", address, statusVersion)
+	}
+	return body, s, nil
 }
 
 // listenAddress takes http.listen from wherever it is set, asking nothing else of the configuration: the

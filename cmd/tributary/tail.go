@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/decoder"
 )
 
 // tailOptions says what to show.
@@ -20,6 +22,7 @@ type tailOptions struct {
 	fromBeginning, json  bool
 	n                    int
 	table, key, op       string
+	lsn                  decoder.LSN // the first that is shown, 0 for all
 	partition            int32
 	offset               int64
 	hasPartition, hasOff bool
@@ -27,14 +30,18 @@ type tailOptions struct {
 
 func (p *program) tailCommand() *cobra.Command {
 	var o tailOptions
+	var lsn string
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Show the records as they arrive",
 		Long: "tail reads the tables' topics as a read_committed consumer without a group, and\n" +
 			"prints one line for each record: operation, table, key, and the columns with\n" +
-			"old and new values where the record has both.",
+			"old and new values where the record has both. A tombstone is a line too.\n" +
+			"--from-lsn shows the changes that were written to the source's log there or\n" +
+			"later, by source.lsn, as far back as the topics are kept.",
 		Example: "  tributary tail -c tributary.yaml --table public.address\n" +
-			"  tributary tail -c tributary.yaml --from-beginning --op d -n 10 --json",
+			"  tributary tail -c tributary.yaml --from-beginning --op d -n 10 --json\n" +
+			"  tributary tail -c tributary.yaml --from-lsn 0/16B3748 --key id=7",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
@@ -43,12 +50,18 @@ func (p *program) tailCommand() *cobra.Command {
 	set.BoolVar(&o.json, "json", false, "print one JSON object for each record")
 	set.IntVarP(&o.n, "number", "n", 0, "end after so many records; 0 is never")
 	set.StringVar(&o.table, "table", "", "only tables that match this `PATTERN`, as in source.tables")
-	set.StringVar(&o.key, "key", "", "only records whose key holds this `TEXT`, as it is printed")
-	set.StringVar(&o.op, "op", "", "only these `OPS`: r, c, u, d, t, m, or tombstone; with commas")
+	set.StringVar(&lsn, "from-lsn", "", "begin with the changes at this `LSN`, 0/16B3748 or as a number")
+	set.StringVar(&o.key, "key", "", "only this `KEY`: column=value, a value alone, or text as it is\nprinted")
+	set.StringVar(&o.op, "op", "", "only these `OPS`: create, update, delete, read, truncate,\n"+
+		"message, their first letters, or tombstone; with commas")
 	set.Int32Var(&o.partition, "partition", 0, "only this partition")
 	set.Int64Var(&o.offset, "offset", 0, "begin at this offset of each partition")
+	exclude(cmd, "from-beginning", "from-lsn", "offset")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.hasPartition, o.hasOff = set.Changed("partition"), set.Changed("offset")
+		if err := o.parse(lsn); err != nil {
+			return usageError{err}
+		}
 		config, err := flags.load()
 		if err != nil {
 			return err
@@ -94,6 +107,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 		return err
 	}
 	defer client.Close()
+	behind := map[string]bool{} // the partitions whose last change was before o.lsn
 	for printed := 0; ; {
 		fetches := client.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
@@ -108,7 +122,11 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition,
 					record.Offset, err)
 			}
-			if !o.wants(shown, table) {
+			place := fmt.Sprint(record.Topic, "/", record.Partition)
+			if shown.Op != opTombstone { // which has no LSN, and follows its delete at once
+				behind[place] = shown.lsn < o.lsn
+			}
+			if behind[place] || !o.wants(shown, table) {
 				continue
 			}
 			if err := shown.print(p.stdout, o.json, p.wantsColor(p.stdout)); err != nil {
@@ -142,6 +160,10 @@ func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, erro
 		begin = kgo.NewOffset().At(o.offset)
 	case o.fromBeginning:
 		begin = kgo.NewOffset().AtStart()
+	case o.lsn != 0:
+		if begin, err = beginAt(ctx, c, opts, o.lsn); err != nil {
+			return nil, err
+		}
 	}
 	partitions := map[string]map[int32]kgo.Offset{}
 	for _, topic := range all.Sorted() {
@@ -181,7 +203,11 @@ type shownRecord struct {
 	Op        string          `json:"op"` // tombstone for a null value, empty when the value is no envelope
 	Key       json.RawMessage `json:"key"`
 	Value     json.RawMessage `json:"value"`
+	lsn       decoder.LSN     // source.lsn, 0 for none
 }
+
+// opTombstone is the operation of a record without a value.
+const opTombstone = "tombstone"
 
 // envelope is what tail reads of a value.
 type envelope struct {
@@ -189,8 +215,9 @@ type envelope struct {
 	After  json.RawMessage `json:"after"`
 	Op     string          `json:"op"`
 	Source struct {
-		Schema string `json:"schema"`
-		Table  string `json:"table"`
+		Schema string    `json:"schema"`
+		Table  string    `json:"table"`
+		LSN    sourceLSN `json:"lsn"`
 	} `json:"source"`
 }
 
@@ -204,12 +231,12 @@ func readRecord(ctx context.Context, values *valueReader, r *kgo.Record) (shownR
 		return s, fmt.Errorf("value: %w", err)
 	}
 	if r.Value == nil {
-		s.Op = "tombstone"
+		s.Op = opTombstone
 		return s, nil
 	}
 	var e envelope
 	if json.Unmarshal(s.Value, &e) == nil && e.Op != "" {
-		s.Op = e.Op
+		s.Op, s.lsn = e.Op, decoder.LSN(e.Source.LSN)
 		if e.Source.Table != "" {
 			s.Table = e.Source.Schema + "." + e.Source.Table
 		}
@@ -222,7 +249,7 @@ func (o tailOptions) wants(s shownRecord, table Pattern) bool {
 	if o.op != "" && !isOneOf(s.Op, splitList(o.op, true)) {
 		return false
 	}
-	if o.key != "" && !strings.Contains(string(s.Key), o.key) {
+	if o.key != "" && !keyMatches(s.Key, o.key) {
 		return false
 	}
 	if o.table == "" {
@@ -248,18 +275,21 @@ func (s shownRecord) print(w io.Writer, asJSON, color bool) error {
 		key = "(no key)"
 	}
 	name := textOr(s.Table, s.Topic)
-	op := paint(color, map[string]string{"d": "31", "tombstone": "31", "u": "33", "c": "32"}[s.Op],
+	op := paint(color, map[string]string{"d": "31", opTombstone: "31", "u": "33", "c": "32"}[s.Op],
 		textOr(s.Op, "-"))
 	line := fmt.Sprintf("%s  %s  %s", op, name, key)
 	if s.Value != nil {
-		line += "  " + changes(s)
+		line += "  " + changes(s, color)
+	}
+	if s.lsn != 0 {
+		line += paint(color, "2", "  @ "+s.lsn.String())
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err
 }
 
 // changes tells the columns: of an update with an old row only those that differ.
-func changes(s shownRecord) string {
+func changes(s shownRecord, color bool) string {
 	var e envelope
 	if s.Op == "" || json.Unmarshal(s.Value, &e) != nil {
 		return string(s.Value)
@@ -281,7 +311,7 @@ func changes(s shownRecord) string {
 	default:
 		for _, name := range newNames {
 			if old[name] != now[name] {
-				parts = append(parts, name+": "+old[name]+" -> "+now[name])
+				parts = append(parts, name+": "+paint(color, "31", old[name])+" -> "+paint(color, "32", now[name]))
 			}
 		}
 		if parts == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/hamba/avro/v2"
@@ -49,7 +50,7 @@ func TestChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Op = e.Op
-		if got := changes(s); got != test.want {
+		if got := changes(s, false); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.value, got, test.want)
 		}
 	}
@@ -72,12 +73,43 @@ func TestTailFilters(t *testing.T) {
 		{tailOptions{op: "c"}, s, false},
 		{tailOptions{key: `"id":7`}, s, true},
 		{tailOptions{key: `"id":8`}, s, false},
+		{tailOptions{key: "id=7"}, s, true},
+		{tailOptions{key: "id=77"}, s, false},
+		{tailOptions{key: "7"}, s, true},
+		{tailOptions{key: "id"}, s, false},
+		{tailOptions{key: "x y"}, shownRecord{Op: "c", Key: json.RawMessage(`{"a":1,"b":"x y"}`)}, true},
+		{tailOptions{key: "7"}, shownRecord{Op: "c"}, false},
 		{tailOptions{table: "public.*"}, s, true},
 		{tailOptions{table: "public.*"}, tombstone, true},
 		{tailOptions{table: "public.*"}, shownRecord{Topic: "p.other.a", Table: "other.a"}, false},
 	} {
 		if got := test.o.wants(test.s, table); got != test.want {
 			t.Errorf("%+v: got %t", test.o, got)
+		}
+	}
+}
+
+// TestTailFlags: operations have words, and what is none is named with the nearest.
+func TestTailFlags(t *testing.T) {
+	for _, test := range []struct{ op, lsn, want, wrong string }{
+		{"create, d,tombstone", "0/16B3748", "c,d,tombstone", ""},
+		{"creat", "", "", "did you mean create?"},
+		{"c", "0/x", "", "--from-lsn"},
+	} {
+		o := tailOptions{op: test.op}
+		err := o.parse(test.lsn)
+		if err == nil && (o.op != test.want || test.wrong != "") ||
+			err != nil && (test.wrong == "" || !strings.Contains(err.Error(), test.wrong)) {
+			t.Errorf("%+v: %+v, %v", test, o, err)
+		}
+	}
+	var e envelope
+	for text, want := range map[string]sourceLSN{
+		`{"source":{"lsn":7}}`: 7, `{"source":{"lsn":"8"}}`: 8, `{"source":{"lsn":null}}`: 0, `{"source":{}}`: 0,
+	} {
+		e = envelope{}
+		if err := json.Unmarshal([]byte(text), &e); err != nil || e.Source.LSN != want {
+			t.Errorf("%s: %d, %v", text, e.Source.LSN, err)
 		}
 	}
 }

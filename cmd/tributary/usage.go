@@ -41,6 +41,22 @@ func usage(cmd *cobra.Command) error {
 	return err
 }
 
+// exclude makes flags of a command exclude each other.
+func exclude(cmd *cobra.Command, names ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		var given []string
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				given = append(given, "--"+name)
+			}
+		}
+		if len(given) > 1 {
+			return usageError{fmt.Errorf("%s exclude each other", strings.Join(given, " and "))}
+		}
+		return nil
+	}
+}
+
 // group makes a command that only holds others.
 func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
