@@ -142,25 +142,28 @@ func (s *Stream) steer(ctx context.Context, out chan<- *Batch, now time.Time) er
 	if c.rounds > 0 && !c.turned || now.Before(c.again) {
 		return nil
 	}
+	again := int64(c.position) - int64(c.restart)
+	renew := int64(c.position)-int64(c.renewed) > s.o.CatchUp.Reopen
+	c.landing = c.landing || c.behind() <= s.o.CatchUp.Bytes/2
+	change := !s.o.CatchUp.Stay && (c.landing || renew || s.o.CatchUp.tooMuch(again))
+	if change && s.decoder.InTransaction() {
+		// It began with the round that was called ahead. A receiver makes transactions durable whole, and would
+		// wait for the end of this one as long as the main connection waits for the receiver.
+		return nil
+	}
 	turned := c.turned
 	c.turned = false
-	if s.o.CatchUp.Stay {
-		return s.stay(turned, now)
-	}
-	if again := int64(c.position) - int64(c.restart); s.o.CatchUp.tooMuch(again) {
-		return s.returnLive(ctx, out, tooFar(again))
-	}
 	switch {
+	case s.o.CatchUp.Stay:
+		return s.stay(turned, now)
+	case s.o.CatchUp.tooMuch(again):
+		return s.returnLive(ctx, out, tooFar(again))
 	case c.landing:
-	case c.behind() <= s.o.CatchUp.Bytes/2:
-		c.landing = true
-	case int64(c.position)-int64(c.renewed) > s.o.CatchUp.Reopen:
+		return s.land(ctx, out, turned, now)
+	case renew:
 		if err := s.reopen(ctx, out); err != nil {
 			return err
 		}
-	}
-	if c.landing {
-		return s.land(ctx, out, turned, now)
 	}
 	return s.callRounds(ctx, out, roundsAhead, now)
 }

@@ -21,7 +21,9 @@ type pending struct {
 // ledger is what a receiver has made durable: the changes of every batch up to the last that confirmed.
 // Safe for concurrent use.
 type ledger struct {
+	whole     bool       // nothing is durable while a transaction has come in part
 	mu        sync.Mutex // guards what follows
+	held      LSN        // what that transaction holds back
 	lines     []string
 	pending   []pending
 	confirmed atomic.Uint64
@@ -46,7 +48,11 @@ func (l *ledger) take(b *Batch) {
 				t.Commit, c.Ordinal, c.LSN, c.Op, t.LastCommit, c.Prefix, row.String())})
 		}
 	}
-	if b.Confirm > 0 {
+	l.held = max(l.held, b.Confirm)
+	if n := len(b.Transactions); l.whole && n > 0 && !b.Transactions[n-1].Last {
+		return
+	}
+	if b.Confirm = l.held; b.Confirm > 0 {
 		for len(l.pending) > 0 && l.pending[0].before < b.Confirm {
 			l.lines, l.pending = append(l.lines, l.pending[0].line), l.pending[1:]
 		}
@@ -58,7 +64,7 @@ func (l *ledger) take(b *Batch) {
 func (l *ledger) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending = nil
+	l.pending, l.held = nil, 0
 }
 
 func (l *ledger) at() LSN { return LSN(l.confirmed.Load()) }
@@ -242,6 +248,36 @@ func TestCrossingLanes(t *testing.T) {
 		}
 		t.Logf("crossed %d times, reopened %d times, %d changes", status.CatchUps, status.Reopened, len(l.lines))
 		if status.CatchUps < 2 || status.Reopened < 1 {
+			t.Errorf("crossed %d times, reopened %d times: the test shows nothing", status.CatchUps,
+				status.Reopened)
+		}
+		compare(t, l.lines, db.reference(reference, end))
+	})
+}
+
+// TestReopenBetweenTransactions has a receiver that makes transactions durable whole, as a delivery window
+// does: the main connection, which is opened anew only when all is durable, does not wait for what has come
+// of a transaction so far. The round that was called ahead has begun one nearly always.
+func TestReopenBetweenTransactions(t *testing.T) {
+	onServers(t, func(t *testing.T, db *database) {
+		reference, created := db.slotAndReference()
+		closeQuietly(created.Conn)
+		for i := range 40 {
+			db.exec(fmt.Sprintf("INSERT INTO public.t SELECT i, repeat('x', 200) FROM generate_series(%d, %d) i",
+				1+3000*i, 3000*(i+1)))
+		}
+		end := db.walEnd()
+		o, l := db.options(), &ledger{whole: true}
+		o.CatchUp = eager
+		o.CatchUp.Bytes, o.CatchUp.Reopen = 128<<10, 512<<10
+		r := db.follow(o, l)
+		waitFor(t, "all transactions", func() bool { return l.at() >= end })
+		status := r.stream.Status()
+		close(r.stop)
+		if err := <-r.done; err != nil {
+			t.Fatal(err)
+		}
+		if status.CatchUps == 0 || status.Reopened < 2 {
 			t.Errorf("crossed %d times, reopened %d times: the test shows nothing", status.CatchUps,
 				status.Reopened)
 		}
