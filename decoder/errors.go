@@ -318,6 +318,12 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		e.Advice = "the role needs LOGIN REPLICATION, on RDS membership in rds_replication"
 	case codeCharacterMissing:
 		e.Advice = "the database holds bytes that are not valid in its encoding: repair the row"
+	case codeInternal:
+		// What the server did not expect lies mostly in what its process remembers of the catalog ("could not
+		// map filenumber", "cache lookup failed"): another process, of a new connection, reads it afresh.
+		if e.transient = !Unsendable(e.Code, e.Message); e.transient {
+			e.Advice = "an error inside the server; it is tried again, and if it stays the server's log says more"
+		}
 	case codeQueryCanceled, codeLockNotAvailable:
 		e.transient = true
 	case codeProtocol:

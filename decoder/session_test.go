@@ -159,6 +159,10 @@ func TestFault(t *testing.T) {
 		{"no privilege", &pgconn.PgError{Code: "42501"}, false, false},
 		{"bad encoding", &pgconn.PgError{Code: "22021"}, false, false},
 		{"too large", &pgconn.PgError{Code: "XX000", Message: "invalid memory alloc request size 9"}, false, false},
+		{"internal", &pgconn.PgError{
+			Code: "XX000", Message: `could not map filenumber "base/5/16400" to relation OID`,
+		}, true, false},
+		{"corrupted", &pgconn.PgError{Code: "XX001"}, false, false},
 		{"wrong password", &pgconn.PgError{Code: "28P01"}, false, false},
 		{"not in pg_hba", &pgconn.PgError{Code: "28000"}, false, false},
 		{"connection ended", io.ErrUnexpectedEOF, true, false},
