@@ -327,8 +327,14 @@ func (l *life) verify(ctx context.Context, args ...string) error {
 			return nil
 		}
 		if said.Len() > 0 || ctx.Err() != nil {
-			out := said.String() + trouble.String()
-			return fmt.Errorf("tributary %s: %w:\n%s", strings.Join(args, " "), err, out[max(0, len(out)-2000):])
+			var out []string
+			for text := range strings.Lines(said.String()) {
+				if strings.Contains(text, "WRONG") || strings.Contains(text, "    ") && len(out) > 0 {
+					out = append(out, text)
+				}
+			}
+			text := strings.Join(out, "") + trouble.String()
+			return fmt.Errorf("tributary %s: %w:\n%s", strings.Join(args, " "), err, text[:min(len(text), 4000)])
 		}
 		pause(ctx, time.Second)
 	}

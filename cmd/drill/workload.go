@@ -37,7 +37,9 @@ func kindOf(table int) kind { return kind(table) % kinds }
 func tableName(table int) string { return fmt.Sprintf("t%02d", table) }
 
 // foundation makes the journal and the triggers. A row's seq is the number of the write that made it: no
-// two writes share one. The journal's own number orders the writes of one key as they committed, since the
+// two writes share one, and no two columns that are added to a table: rows are not written again when a
+// column is dropped, nor when one of the same name comes back, and the last record would tell of the old
+// one. The journal's own number orders the writes of one key as they committed, since the
 // trigger that draws it runs while the row is locked.
 const foundation = `
 CREATE SCHEMA drill;
@@ -67,6 +69,20 @@ BEGIN
 		CASE TG_OP WHEN 'INSERT' THEN 'c' ELSE 'u' END, k, nullif(o, k), NEW.seq, x,
 		md5(coalesce(NEW.body, '~')), NEW.n);
 	RETURN NULL;
+END $$;
+CREATE FUNCTION drill.shrink(tbl regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE c text := (SELECT attname FROM pg_attribute WHERE attrelid = tbl AND attname LIKE 'x%'
+	AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1);
+BEGIN
+	IF c IS NOT NULL THEN EXECUTE format('ALTER TABLE %s DROP COLUMN %I', tbl, c); END IF;
+END $$;
+CREATE FUNCTION drill.grow(tbl regclass, row_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE c text := 'x' || nextval('drill.writes');
+BEGIN
+	IF (SELECT count(*) > 2 FROM pg_attribute WHERE attrelid = tbl AND attname LIKE 'x%'
+		AND attnum > 0 AND NOT attisdropped) THEN PERFORM drill.shrink(tbl); END IF;
+	EXECUTE format('ALTER TABLE %s ADD COLUMN %I text', tbl, c);
+	EXECUTE format('UPDATE %s SET %I = ''new'' WHERE id = %s', tbl, c, row_id);
 END $$;`
 
 // definition makes one table.
@@ -229,17 +245,18 @@ func (w *writer) statement() string {
 		if w.r.IntN(3) > 0 {
 			return "SELECT pg_logical_emit_message(true, 'drill', 'transactional')"
 		}
-		column := fmt.Sprintf("x%d", w.r.IntN(3))
-		return fmt.Sprintf(`ALTER TABLE %[1]s ADD COLUMN IF NOT EXISTS %[2]s text;
-			UPDATE %[1]s SET %[2]s = 'new' WHERE id = %[3]d;`, name, column, id)
+		return fmt.Sprintf("SELECT drill.grow('%s', %d)", name, id)
 	case 16:
 		if w.r.IntN(3) > 0 {
 			return fmt.Sprintf(`INSERT INTO drill.unpublished (pad)
 				SELECT repeat('x', 100) FROM generate_series(1, %d)`, id*10)
 		}
-		return fmt.Sprintf("ALTER TABLE %s DROP COLUMN IF EXISTS x%d", name, w.r.IntN(3))
+		return fmt.Sprintf("SELECT drill.shrink('%s')", name)
 	case 17:
-		if w.r.IntN(12) > 0 {
+		switch p := w.r.IntN(12); {
+		case p > 2:
+			return fmt.Sprintf("UPDATE %s SET n = n + 1 WHERE id <= %d", name, 2*hotKeys)
+		case p > 0:
 			return fmt.Sprintf("UPDATE %s SET n = n + 1", name) // every row
 		}
 		return bulkRows(max(1, w.bulk>>w.r.IntN(12)))

@@ -23,7 +23,8 @@
 // # What it cannot see
 //
 //   - A column added with a default, or changed in type, rewrites no record: rows whose last record is
-//     older are compared in the columns that it has, and counted; of another type they differ.
+//     older are compared in the columns that it has, and counted; of another type they differ. So does a
+//     row whose last record tells of a dropped column, when another of its name and type was added.
 //   - A truncate that the pipeline was told to leave out leaves its rows in the log: they are extra.
 //   - A table without a key compares as a multiset of rows, while the log has nothing but inserts of it;
 //     else it is reported as not comparable.
