@@ -18,23 +18,41 @@ var printSQLParts = map[string][]string{
 }
 
 func (p *program) initCommand() *cobra.Command {
-	var part string
+	var part, out string
+	var force bool
 	cmd := &cobra.Command{
-		Use:   "init --print-sql PART",
-		Short: "Print the SQL that prepares the source, filled in",
-		Long: "init prints what to run in the source before the first start, with the names of\n" +
-			"the configuration filled in. It connects to nothing. PART is all (role, grants\n" +
-			"and publication), rds (the same for RDS), " + strings.Join(sql.Parts(), ",\n") + ".",
-		Example: "  tributary init -c tributary.yaml --print-sql all | psql -d shop\n" +
+		Use:   "init",
+		Short: "Write a first configuration, or the SQL for the source",
+		Long: "init writes a commented configuration. On a terminal it asks for what flags and\n" +
+			"variables do not say, and proposes the tables that it finds; elsewhere it asks\n" +
+			"nothing and connects to nothing. It never writes over a file without --force,\n" +
+			"and writes no password.\n" +
+			"\n" +
+			"With --print-sql it prints what to run in the source before the first start,\n" +
+			"with the configuration's names filled in. PART is all (role, grants and\n" +
+			"publication), rds (the same for RDS), " + wrap(strings.Join(sql.Parts(), ", "), 38, 0) + ".",
+		Example: "  tributary init\n" +
+			"  tributary init --source-url postgres://cdc@db.example/shop \\\n" +
+			"    --source-password-from file:/run/secrets/cdc --source-tables public.orders \\\n" +
+			"    --brokers broker:9092 --registry http://registry:8081 --topic-prefix shop\n" +
+			"  tributary init -c tributary.yaml --print-sql all | psql -d shop\n" +
 			"  tributary init --print-sql rds --source-url postgres://cdc@db.example/shop \\\n" +
 			"    --source-tables public.orders --topic-prefix shop",
 		Args: noArguments,
 	}
 	flags := p.addConfigFlags(cmd)
 	cmd.Flags().StringVar(&part, "print-sql", "", "which `PART` of the SQL to print")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if part == "" {
-			return usageError{errors.New("say what to print: --print-sql all, or rds for Amazon RDS")}
+	cmd.Flags().StringVarP(&out, "out", "o", starterFile, "the `FILE` to write")
+	cmd.Flags().BoolVar(&force, "force", false, "write over a file that is there")
+	exclude(cmd, "print-sql", "out")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch changed := cmd.Flags().Changed; {
+		case changed("print-sql"):
+		case changed("config") || flags.debezium != "":
+			return usageError{errors.New("init writes a new file, which --out names; --print-sql all reads one, " +
+				"and config convert a connector's")}
+		default:
+			return p.startConfig(cmd.Context(), flags, out, force)
 		}
 		known := append([]string{"all", "rds"}, sql.Parts()...)
 		if !isOneOf(part, known) {

@@ -30,7 +30,7 @@ func TestInitPrintsSQL(t *testing.T) {
 		{"publication", []string{"--source-publish-via-root"}, exitOK, "publish_via_partition_root = true"},
 		{"teardown", nil, exitOK, "left('tributary_my_shop'"},
 		{"verify", nil, exitOK, "pubname = 'tributary_my_shop'"},
-		{"", nil, exitUsage, "say what to print"},
+		{"", nil, exitUsage, "want one of all, rds"},
 		{"rolle", nil, exitUsage, "did you mean role?"},
 		{"all", []string{"--source-tables", "public.*"}, exitUsage, "public.* is a pattern"},
 		{"all", []string{"--source-url", "postgres://db.example/shop"}, exitUsage, "needs the role and"},

@@ -28,12 +28,17 @@ import (
 
 func main() {
 	p := &program{
-		ask: askTerminal, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run,
+		stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), run: run,
 		patience: time.Second,
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	p.signals = signals
+	p.ask = func(question string) (string, error) {
+		signal.Reset(syscall.SIGINT) // Ctrl-C at a question ends the program
+		defer signal.Notify(signals, syscall.SIGINT)
+		return askTerminal(question)
+	}
 	os.Exit(p.execute(context.Background(), os.Args[1:]))
 }
 

@@ -145,7 +145,8 @@ func (p *program) confirm(question string) error {
 	answer := ""
 	if p.ask != nil {
 		var err error
-		if answer, err = p.ask(question + " [y/N] "); err != nil {
+		answer, err = p.ask(question + " [y/N] ")
+		if err != nil && !errors.Is(err, errNobody) {
 			return fmt.Errorf("read the answer: %w", err)
 		}
 	}
@@ -158,10 +159,13 @@ func (p *program) confirm(question string) error {
 	return codedError{errors.New("nothing was changed"), exitFailed}
 }
 
-// askTerminal asks on the terminal, and nobody where there is none.
+// errNobody is that there is no person to ask.
+var errNobody = errors.New("there is no terminal to ask at")
+
+// askTerminal asks on the terminal.
 func askTerminal(question string) (string, error) {
 	if !isTerminal(os.Stdin) || !isTerminal(os.Stdout) {
-		return "", nil
+		return "", errNobody
 	}
 	fmt.Fprint(os.Stdout, question)
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
