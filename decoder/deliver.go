@@ -11,6 +11,9 @@ import (
 // goodbyeTimeout bounds the wait for the server to end the session, which frees the slot for the next one.
 const goodbyeTimeout = 2 * time.Second
 
+// stopQuiet is how long a stop may wait for its receiver before a person is told: a window takes less.
+const stopQuiet = time.Second
+
 // ready says whether the batch should be handed over: it holds something, and does not end inside a
 // transaction whose rest is about to come.
 func (s *Stream) ready(now time.Time) bool {
@@ -237,11 +240,17 @@ func (s *Stream) finish(ctx context.Context) error {
 			}
 		}
 	}
+	told := false
 	for !done() && time.Since(began) < s.o.StopTimeout {
 		select {
 		case now := <-tick.C:
 			if err := s.serve(now); err != nil {
 				return err
+			}
+			if !told && now.Sub(began) > stopQuiet {
+				told = true
+				s.o.Logger.Info("stopping waits for what was read to be published", "slot", s.o.Slot,
+					"delivered", s.lastConfirm, "confirmed", s.confirmed(), "at most", s.o.StopTimeout.String())
 			}
 		case <-ctx.Done():
 			return s.ended(ctx)

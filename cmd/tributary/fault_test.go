@@ -16,13 +16,16 @@ import (
 // deliveries are the two modes.
 var deliveries = []string{"exactly-once", "at-least-once"}
 
-// mortal starts a server that the test may stop. Its wal_sender_timeout is short, so that a silent death is
-// noticed soon.
+// mortalParameters are those of a server that a test may break. Its wal_sender_timeout is short, so that a
+// silent death is noticed soon, and it keeps little WAL.
+var mortalParameters = map[string]string{
+	"wal_sender_timeout": "3s", "max_slot_wal_keep_size": "64MB", "min_wal_size": "32MB",
+}
+
+// mortal starts a server that the test may stop.
 func mortal(t *testing.T) *local.Server {
 	t.Helper()
-	server, err := local.Start(t.Context(), local.Options{Parameters: map[string]string{
-		"wal_sender_timeout": "3s", "max_slot_wal_keep_size": "64MB", "min_wal_size": "32MB",
-	}})
+	server, err := local.Start(t.Context(), local.Options{Parameters: mortalParameters})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +177,9 @@ func TestRecovery(t *testing.T) {
 
 // TestServerStops has a server in fast shutdown wait for nobody, whether the pipeline is idle or has seen
 // only what is not published, and the pipeline go on when the server is back.
-func TestServerStops(t *testing.T) {
-	server := mortal(t)
+func TestServerStops(t *testing.T) { serverStops(t, mortal(t)) }
+
+func serverStops(t *testing.T, server *local.Server) {
 	b := newBench(t, server.URL(), local.Kafka(t), local.Registry(t))
 	b.exec("CREATE TABLE public.elsewhere (id int)")
 	seen := newTopics(t, b.rig)
@@ -211,22 +215,30 @@ func TestIdleSlot(t *testing.T) {
 	l.reach(t, stateStreaming)
 	confirmed := b.confirmed()
 	for round := range 3 {
-		b.exec("INSERT INTO public.elsewhere SELECT generate_series(1, 20000)")
-		end := b.value("SELECT pg_current_wal_lsn()")
-		l.eventually(t, func() error {
-			now := b.confirmed()
-			if b.value(fmt.Sprintf("SELECT '%s'::pg_lsn < '%s'", now, confirmed)) == "t" {
-				t.Fatalf("the slot went back from %s to %s", confirmed, now)
-			}
-			if confirmed = now; b.value(fmt.Sprintf("SELECT '%s'::pg_lsn < '%s'", now, end)) == "t" {
-				return fmt.Errorf("the slot is at %s, and the server at %s", now, end)
-			}
-			return nil
-		})
+		confirmed = b.idles(l, confirmed)
 		if round < 2 {
 			l.kill(t)
 			l = b.start(t)
 		}
 	}
 	l.stop(t)
+}
+
+// idles writes to the table elsewhere, which is not published, waits until the slot has followed from where
+// it was, and returns where it is.
+func (b *bench) idles(l *life, confirmed string) string {
+	b.Helper()
+	b.exec("INSERT INTO public.elsewhere SELECT generate_series(1, 20000)")
+	end := b.value("SELECT pg_current_wal_lsn()")
+	l.eventually(b.T, func() error {
+		now := b.confirmed()
+		if b.value(fmt.Sprintf("SELECT '%s'::pg_lsn < '%s'", now, confirmed)) == "t" {
+			b.Fatalf("the slot went back from %s to %s", confirmed, now)
+		}
+		if confirmed = now; b.value(fmt.Sprintf("SELECT '%s'::pg_lsn < '%s'", now, end)) == "t" {
+			return fmt.Errorf("the slot is at %s, and the server at %s", now, end)
+		}
+		return nil
+	})
+	return confirmed
 }

@@ -61,19 +61,42 @@ func (p *pipeline) overLimit(slot *decoder.Slot, told *statusForecast) error {
 	return e
 }
 
-// giveUp drops the slot and its anchor once the stream is closed. What it meets is told with the reason: the
-// slot still fills the disk then.
+// giveUpPatience bounds one attempt to drop the slots.
+const giveUpPatience = 3 * time.Second
+
+// keptError is a slot that is to be given up and could not be dropped: it still fills the disk.
+type keptError struct {
+	reason *walLimitError
+	cause  error
+}
+
+// Error has the reason, and what is in the way.
+func (e *keptError) Error() string {
+	return fmt.Sprintf("%v; it could not be dropped, and fills the disk until it is: %v", e.reason, e.cause)
+}
+
+// Unwrap returns what was in the way.
+func (e *keptError) Unwrap() error { return e.cause }
+
+// ErrorCode is that of a slot that was given up.
+func (e *keptError) ErrorCode() string { return e.reason.ErrorCode() }
+
+// Retryable is true: the next attempt finds the slot over its limit, and drops it.
+func (e *keptError) Retryable() bool { return true }
+
+// giveUp drops the slot and its anchor once the stream is closed. The anchor goes first: while the slot is
+// there, another attempt finds both.
 func (p *pipeline) giveUp(reason *walLimitError) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpPatience)
 	defer cancel()
 	conn, err := p.ordinary(ctx)
 	if err != nil {
-		return errors.Join(reason, fmt.Errorf("drop slot %s: %w", reason.slot, err))
+		return &keptError{reason, err}
 	}
 	defer closeConn(conn)
-	for _, name := range []string{reason.slot, decoder.AnchorName(reason.slot)} {
+	for _, name := range []string{decoder.AnchorName(reason.slot), reason.slot} {
 		if err := dropSoon(ctx, conn, name); err != nil {
-			return errors.Join(reason, err)
+			return &keptError{reason, err}
 		}
 	}
 	p.Log.Error("slot given up, as source.wal_limit_action says", "slot", reason.slot, "confirmed",

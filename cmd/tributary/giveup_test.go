@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/tributary-cdc/tributary/decoder"
 	"github.com/tributary-cdc/tributary/deploy/local"
+	"github.com/tributary-cdc/tributary/schema"
 )
 
 // TestWALLimit: a transaction that nobody ends keeps the slot from moving. At its limit the slot is given up,
-// with the cause and the gap, and the repair that is named closes it. The default only warns.
+// with the cause and the gap, and the repair that is named closes it. What is in the way of that, here a
+// reader of the anchor, is waited for. The default only warns.
 func TestWALLimit(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	holder := dial(t, b.source)
@@ -25,7 +29,17 @@ func TestWALLimit(t *testing.T) {
 		t.Fatalf("ended below the limit:\n%s", l.log.tail())
 	default:
 	}
+	reader := b.readAnchor(l)
 	fill()
+	l.eventually(t, func() error {
+		if !strings.Contains(l.log.String(), "it could not be dropped, and fills the disk until it is") {
+			return errors.New("the log does not tell that the anchor is in use")
+		}
+		return nil
+	})
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if code := l.wait(t); code != exitPerson {
 		t.Fatalf("exit code %d:\n%s", code, l.log.tail())
 	}
@@ -59,4 +73,20 @@ func TestWALLimitOfAStandby(t *testing.T) {
 	}
 	second.stop(t)
 	leader.stop(t)
+}
+
+// readAnchor takes the anchor, as soon as nobody moves it, and keeps it.
+func (b *bench) readAnchor(l *life) (reader *decoder.Stream) {
+	b.Helper()
+	l.eventually(b.T, func() (err error) {
+		reader, err = decoder.Open(b.Context(), decoder.StreamOptions{
+			Connect: decoder.ConnectOptions{URL: b.source}, Slot: decoder.AnchorName(b.prefix),
+			Publications: []string{b.prefix},
+			Decoder: decoder.DecoderOptions{
+				Describe: func(decoder.Shape) (*schema.Relation, error) { return nil, nil },
+			},
+		})
+		return err
+	})
+	return reader
 }

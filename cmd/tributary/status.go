@@ -153,6 +153,7 @@ func writeStatus(w io.Writer, s status) error {
 		b.WriteString("fix: " + s.Error.Fix + "\n")
 	}
 	b.WriteString("\n")
+	writeRole(&b, s)
 	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database,
 		s.Source.Slot, s.Source.Publication)
 	fmt.Fprintf(&b, "position  confirmed %s  published %s  server %s\n",
@@ -177,6 +178,16 @@ func writeStatus(w io.Writer, s status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeRole tells whether this instance leads, where that is known. A standby's sentence names who does.
+func writeRole(b *strings.Builder, s status) {
+	switch {
+	case s.State == stateStandby:
+		fmt.Fprintf(b, "role      standby, on %s\n", s.Program.Host)
+	case s.Source.Connected:
+		fmt.Fprintf(b, "role      leader, on %s\n", s.Program.Host)
+	}
 }
 
 // writeLane tells how the slot is read where that is not the ordinary way, or should not be.
