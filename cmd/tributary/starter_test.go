@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,11 @@ func TestInitAsks(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	b.exec(`CREATE TABLE public."odd, name" (id int PRIMARY KEY)`)
 	file := filepath.Join(t.TempDir(), "new.yaml")
-	secret := strings.TrimSuffix(b.source[strings.Index(b.source, "//")+2:], b.source[strings.Index(b.source, "@"):])
-	_, password, _ := strings.Cut(secret, ":")
+	address, err := url.Parse(b.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := address.User.Password()
 	t.Setenv("SOURCE_PASSWORD", password)
 	var asked []string
 	answers := map[string][]string{
@@ -66,7 +70,8 @@ func TestInitAsks(t *testing.T) {
 func TestInitAsksNobody(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "new.yaml")
 	flags := []string{
-		"--source-url", "postgres://cdc:" + canary + "@db.invalid/shop", "--source-tables", `public.orders,"A b"."c"`,
+		"--source-url", "postgres://cdc:" + canary + "@db.invalid/shop",
+		"--source-tables", `public.orders,"A b"."c"`,
 		"--brokers", "b1:9092,b2:9092", "--registry", "http://registry:8081", "--topic-prefix", "shop",
 	}
 	nobody := &program{ask: func(string) (string, error) { return "", errNobody }}
