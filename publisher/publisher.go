@@ -135,6 +135,7 @@ func (p *Publisher) connect() error {
 		kgo.UnknownTopicRetries(10),
 		kgo.MetadataMinAge(metadataPause),
 		kgo.WithHooks(&hooks{metrics: p.o.Metrics}),
+		kgo.WithLogger(answers{&p.board}),
 	)
 	if p.o.Mode == ExactlyOnce {
 		opts = append(opts,

@@ -29,6 +29,8 @@ type Status struct {
 	Tables         []TableStatus // by name
 	// Warnings are about topics, each told once.
 	Warnings []string
+	// Again is why the records on their way are sent again, nil while nothing is refused.
+	Again error
 	// Err is what ended Run, nil while it runs.
 	Err error
 }
@@ -104,6 +106,7 @@ func (b *board) delivered(windows []*window, s *Stored, began time.Time) {
 		}
 	}
 	b.status.Windows++
+	b.status.Again = nil
 	b.status.Records += uint64(last.Records)
 	b.status.Bytes += uint64(last.Bytes)
 	b.status.Last = last

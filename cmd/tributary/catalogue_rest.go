@@ -118,7 +118,8 @@ var kafkaEntries = []entry{
 	},
 	{
 		"E226", "Writing needs more replicas than a topic has.",
-		"min.insync.replicas is larger than the topic's replication factor, so acks=all never succeeds.",
+		"min.insync.replicas is larger than the topic's replication factor: brokers refuse every record then, " +
+			"but for new releases, which ask for no more replicas than there are.",
 		"kafka-configs.sh --bootstrap-server BROKER:PORT --alter --topic TOPIC --add-config " +
 			"min.insync.replicas=1",
 	},

@@ -28,7 +28,7 @@ func checkPosition(ctx context.Context, c Config, f *findings) {
 		f.add("W604", name, "not read in time: a transaction of the pipeline is open", "tributary status")
 		return
 	case err != nil:
-		f.fault(name, err, "")
+		f.fault(name, err, aclFix(c, err, c.Kafka.PositionTopic))
 		return
 	}
 	w := &past{config: c, connect: sourceOptions(c), stored: stored}

@@ -98,6 +98,7 @@ func (p *pipeline) watch(ctx context.Context) error {
 	var conn *pgconn.PgConn
 	defer func() { closeConn(conn) }()
 	for {
+		p.again()
 		if conn == nil || conn.IsClosed() {
 			// Nothing to report: without a look the status says how old the last one is.
 			conn, _ = p.ordinary(ctx)
@@ -113,6 +114,23 @@ func (p *pipeline) watch(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// again tells, once, that Kafka refuses records for now: they wait, and nothing ends that a person would see.
+func (p *pipeline) again() {
+	told := ""
+	if pub := p.pub.Load(); pub != nil {
+		if err := pub.Status().Again; err != nil {
+			told = err.Error()
+			if told != p.refused {
+				code, _, fix := explained(err)
+				p.Log.Warn("Kafka takes nothing, waiting", "code", code, "err", err, "fix", fix)
+				p.Metrics.failed(code)
+				p.Board.chronicle.problem(time.Now().UTC(), code, told, fix)
+			}
+		}
+	}
+	p.refused = told
 }
 
 // look takes one look at the slot, and warns once when its limit comes near. The one error gives the slot up.
@@ -270,6 +288,10 @@ func (p *pipeline) publisherStatus(s *status) {
 	s.Kafka.OldestUnacked, s.Kafka.BufferedBytes = now.OldestUnacked.Seconds(), now.BufferedBytes
 	if now.Err != nil {
 		s.Kafka.LastError = now.Err.Error()
+	}
+	if now.Again != nil {
+		s.Kafka.LastError = now.Again.Error()
+		s.Detail = fmt.Sprintf("%s [%s]", now.Again, codeOf(now.Again))
 	}
 	s.Warnings = append(s.Warnings, now.Warnings...)
 	s.Lag.Seconds = now.OldestUnacked.Seconds()

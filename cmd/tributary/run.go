@@ -54,7 +54,8 @@ type pipeline struct {
 	notes    *snapshot.Notes
 	noted    string
 	observed error
-	warned   bool // of a forecast; look's own
+	warned   bool   // of a forecast; look's own
+	refused  string // what Kafka was last told to refuse; watch's own
 
 	anchor *decoder.Anchor
 	stream atomic.Pointer[decoder.Stream]

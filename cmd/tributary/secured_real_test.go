@@ -267,7 +267,9 @@ listener.name.scram.scram-sha-256.sasl.jaas.config=\
   org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.plain.sasl.enabled.mechanisms=PLAIN
 listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-  user_writer="%s";
+  user_writer="%s" user_clerk="kafka-s3cr3t-canary";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:writer;User:CN=writer
 listener.name.mtls.ssl.client.auth=required
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -322,6 +324,7 @@ func TestRealLogins(t *testing.T) {
 			})
 		}
 	})
+	t.Run("rights", func(t *testing.T) { granted(t, servers[len(servers)-1], k, trusted, secret) })
 	securedPipeline(t, servers[len(servers)-1], a, k, trusted+user("scram_sha_512", secret))
 }
 

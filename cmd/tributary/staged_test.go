@@ -16,7 +16,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
@@ -132,6 +135,53 @@ func TestWindowTakenAway(t *testing.T) {
 	if strings.Contains(l.log.String(), "E216") {
 		t.Errorf("the log tells of a takeover:\n%s", l.log.tail())
 	}
+}
+
+// TestTooFewReplicas has brokers that take nothing, and answer what a cluster does of which too many replicas
+// are away: run waits, tells why in status and log, and goes on by itself.
+func TestTooFewReplicas(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	var away atomic.Bool
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		produce := request.(*kmsg.ProduceRequest)
+		response := produce.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range produce.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				refused := kmsg.NewProduceResponseTopicPartition()
+				refused.Partition, refused.ErrorCode = partition.Partition, kerr.NotEnoughReplicas.Code
+				answer.Partitions = append(answer.Partitions, refused)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, away.Load()
+	})
+	b := newBench(t, local.Postgres(t), cluster.ListenAddrs()[0], local.Registry(t))
+	seen := newTopics(t, b.rig)
+	l := b.rig.run(t)
+	l.settled(t)
+	away.Store(true)
+	b.order(1)
+	l.logged(t, "E212")
+	s, err := l.status()
+	if err != nil || !strings.Contains(s.Detail, "publish to topic "+b.prefix+".") ||
+		!strings.Contains(s.Detail, "NOT_ENOUGH_REPLICAS") || !strings.HasSuffix(s.Detail, "[E212]") ||
+		len(s.Problems) != 1 || s.Problems[0].Code != "E212" || s.Problems[0].Fix == "" {
+		t.Errorf("the status tells %q, %+v, %v", s.Detail, s.Problems, err)
+	}
+	away.Store(false)
+	b.handover(seen, l, func() {})
+	if s, err = l.status(); err != nil || s.Detail != "" {
+		t.Errorf("the status still tells %q, %v", s.Detail, err)
+	}
+	l.stop(t)
+	b.came(seen, "exactly-once")
 }
 
 // TestPositionHeld has a transaction of the pipeline stay open, as a crash of another instance leaves it

@@ -124,3 +124,23 @@ func FreePort() (int, error) {
 	port, err := freePort()
 	return int(port), err
 }
+
+// tools are the classes of Kafka's own scripts.
+var tools = map[string]string{
+	"kafka-acls.sh":    "org.apache.kafka.tools.AclCommand",
+	"kafka-configs.sh": "kafka.admin.ConfigCommand",
+	"kafka-topics.sh":  "org.apache.kafka.tools.TopicCommand",
+}
+
+// Tool runs one of Kafka's scripts, as its operator would.
+func (k KafkaFiles) Tool(ctx context.Context, script string, args ...string) error {
+	class, known := tools[script]
+	if !known {
+		return fmt.Errorf("run %s: not one of the scripts that are known here", script)
+	}
+	line := []string{"-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", k.classPath, class}
+	if text, err := exec.CommandContext(ctx, k.java, append(line, args...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("run %s: %w: %s", script, err, text)
+	}
+	return nil
+}
