@@ -89,6 +89,9 @@ func (s *Stream) delivered(confirm LSN, urgent, data bool) {
 	if urgent {
 		s.urged = max(s.urged, confirm)
 	}
+	if !s.blocked.IsZero() {
+		s.stalled += time.Since(s.blocked)
+	}
 	s.batch = s.o.Pool.Get()
 	s.batchSince, s.blocked = time.Time{}, time.Time{}
 	s.o.Failpoint(pointDelivered)

@@ -123,6 +123,7 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 			return s.lost(err)
 		}
 		if n > 0 {
+			s.bytes += uint64(n)
 			s.o.Failpoint(pointReceived)
 		}
 		if n == 0 && s.blocked.IsZero() && s.catch == nil {

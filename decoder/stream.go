@@ -127,6 +127,11 @@ type StreamStatus struct {
 	Received, ServerEnd, Confirmed LSN
 	// Timeout is the server's wal_sender_timeout; 0 is none.
 	Timeout time.Duration
+	// Turned is when the owner of the connection last came round, which it does several times a second
+	// whatever it waits for.
+	Turned time.Time
+	// Bytes is how many have come since Open.
+	Bytes uint64
 	// LastReceived is when bytes last came, LastAnswered when the server last showed that it is there: it
 	// sent something, or (Linux) its kernel acknowledged a status. Both have a monotonic reading.
 	LastReceived, LastAnswered time.Time
@@ -135,8 +140,10 @@ type StreamStatus struct {
 	Transaction LSN
 	Rows        uint64
 	Since       time.Time
-	// Blocked is since when the channel has not taken a batch, zero when it does; Holding that Hold runs.
+	// Blocked is since when the channel has not taken a batch, zero when it does, Stalled how long that was in
+	// all since Open; Holding that Hold runs.
 	Blocked time.Time
+	Stalled time.Duration
 	Holding bool
 	// CaughtUp is when there was nothing left to read, or when the transaction that came last was committed
 	// if that is later: how long ago that is tells how far behind the stream is.
@@ -174,9 +181,11 @@ type Stream struct {
 	urged       LSN       // highest Confirm delivered as urgent
 	received    LSN
 	serverEnd   LSN
-	idleEnd     LSN       // WAL end of the last keepalive outside of a transaction: all before it has come
-	transaction time.Time // when the open transaction's first message came
-	blocked     time.Time // since when the channel has not taken the batch
+	bytes       uint64
+	stalled     time.Duration // in which the channel did not take a batch
+	idleEnd     LSN           // WAL end of the last keepalive outside of a transaction: all before it has come
+	transaction time.Time     // when the open transaction's first message came
+	blocked     time.Time     // since when the channel has not taken the batch
 	answered    time.Time
 	expired     bool
 	held        time.Time // since when Hold runs
@@ -396,7 +405,8 @@ func (s *Stream) publish(now time.Time) {
 	status := StreamStatus{
 		Slot: s.o.Slot, PID: s.pid, Received: s.received,
 		ServerEnd: s.serverEnd, Confirmed: s.pacer.flush, Timeout: s.timeout, LastReceived: s.source().lastRead,
-		LastAnswered: s.answered, Blocked: s.blocked, Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
+		Turned: now, Bytes: s.bytes, LastAnswered: s.answered, Blocked: s.blocked, Stalled: s.stalled,
+		Holding: !s.held.IsZero(), Stopping: s.pacer.storm(now),
 		Closed: s.closed, Expired: s.expired,
 	}
 	s.tell(&status)

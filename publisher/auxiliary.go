@@ -23,6 +23,8 @@ func (a *auxiliary) ensure(ctx context.Context, t *tables, keySchema, valueSchem
 	if a.topic != nil {
 		return nil
 	}
+	t.pulse.rest()
+	defer t.pulse.work()
 	to, err := t.topics.ensure(ctx, a.name, a.owner)
 	if err != nil {
 		return err
@@ -114,5 +116,6 @@ func (a *auxiliaries) appendHeartbeat(ctx context.Context, w *window, at time.Ti
 	r.Key = w.slabs.keep(a.heartbeats.AppendKey(append(w.slabs.room(), to.keyPrefix...)))
 	r.Value = w.slabs.keep(a.heartbeats.AppendValue(append(w.slabs.room(), to.valuePrefix...), at.UnixMilli()))
 	w.add(r, to.topic, at)
+	w.beat = at
 	return nil
 }

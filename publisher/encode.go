@@ -3,7 +3,6 @@ package publisher
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -16,6 +15,7 @@ import (
 type encoder struct {
 	o     *Options
 	board *board
+	pulse *pulse
 	part  limits // of a window
 	whole limits // of a transaction before it is split
 	b     builder
@@ -23,10 +23,10 @@ type encoder struct {
 	aux   *auxiliaries
 	now   func() time.Time
 
-	full chan<- *window // takes what is to be delivered
-	free <-chan *window // gives windows that have been delivered
-	made int            // how many windows there are, most how many there may be
-	most int
+	full    chan<- *window // takes what is to be delivered
+	free    <-chan *window // gives windows that have been delivered
+	windows int            // how many windows there are, most how many there may be
+	most    int
 
 	w      *window
 	at     progress    // where the stream stands, without what is open
@@ -43,6 +43,7 @@ type encoder struct {
 	start   mark
 	startAt progress
 	gone    limits          // how much of the open transaction went with earlier windows, see spill
+	cutOff  limits          // how much of it is delivered, see cut
 	begun   bool            // the transaction's BEGIN is written
 	last    *decoder.Change // of the open transaction; valid until its batch is released
 	tail    Split           // what last was
@@ -54,10 +55,10 @@ type encoder struct {
 // newEncoder returns an encoder that goes on from the stored position, or from Options.Start.
 func newEncoder(p *Publisher, full chan<- *window, free <-chan *window, most int) *encoder {
 	e := &encoder{
-		o: &p.o, board: &p.board, part: p.part, whole: p.whole, b: newBuilder(&p.o), now: time.Now,
+		o: &p.o, board: &p.board, pulse: &p.pulse, part: p.part, whole: p.whole, b: newBuilder(&p.o), now: time.Now,
 		full: full, free: free, most: most,
 		t: tables{
-			o: &p.o, topics: p.topics, status: &p.board,
+			o: &p.o, topics: p.topics, status: &p.board, pulse: &p.pulse,
 			byRelation: make(map[*schema.Relation]*table), stats: make(map[string]*tableStats),
 		},
 		at: progress{resume: p.o.Start},
@@ -83,6 +84,7 @@ func newEncoder(p *Publisher, full chan<- *window, free <-chan *window, most int
 // run fills windows until in is closed, then hands over the last. What in held of an unfinished transaction
 // is left for the next run.
 func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
+	defer e.pulse.rest()
 	if err := e.take(ctx); err != nil {
 		return err
 	}
@@ -111,6 +113,7 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 			full = e.full
 		}
 		var err error
+		e.pulse.rest()
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -120,6 +123,7 @@ func (e *encoder) run(ctx context.Context, in <-chan *decoder.Batch) error {
 			if !more {
 				return e.finish(ctx)
 			}
+			e.pulse.work()
 			err = e.batch(ctx, b)
 		case <-idle.C:
 			// Only an advance without records waits for this: records hand themselves over.
@@ -157,6 +161,8 @@ func (e *encoder) handOver(ctx context.Context) error {
 // give waits until a window is taken.
 func (e *encoder) give(ctx context.Context, w *window) error {
 	began := e.now()
+	e.pulse.rest()
+	defer e.pulse.work()
 	select {
 	case e.full <- w:
 		e.o.Metrics.blocked(e.now().Sub(began))
@@ -173,13 +179,15 @@ func (e *encoder) take(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if e.made < e.most {
+	if e.windows < e.most {
 		// Only as many are made as are in use at a time: most often far fewer than could be.
 		e.w = new(window)
-		e.made++
+		e.windows++
 		return nil
 	}
 	began := e.now()
+	e.pulse.rest()
+	defer e.pulse.work()
 	select {
 	case e.w = <-e.free:
 		e.o.Metrics.blocked(e.now().Sub(began))
@@ -382,30 +390,6 @@ func (e *encoder) prepare(ctx context.Context, t *decoder.Transaction) error {
 	return nil
 }
 
-// skips says that a change is published already, and checks that what it finds at the stored position is what
-// was there.
-func (e *encoder) skips(p decoder.Position, c *decoder.Change) (bool, error) {
-	order := p.Compare(e.skip)
-	if e.expect == nil {
-		return order <= 0, nil
-	}
-	if order > 0 {
-		return false, e.missing()
-	}
-	if order == 0 && c.LSN == e.expect.LSN && relationName(c) == e.expect.Relation &&
-		string(c.Op) == e.expect.Op {
-		e.expect = nil
-	}
-	return true, nil
-}
-
-// missing says that the change at the stored position did not come again.
-func (e *encoder) missing() error {
-	return &SplitError{Key: e.o.positionKey(), Position: e.skip, Reason: fmt.Sprintf(
-		"operation %s on %s at %s was the last one published, and the server does not send it there any more",
-		e.expect.Op, e.expect.Relation, e.expect.LSN)}
-}
-
 // change encodes one change, in whatever number of records.
 func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder.Change,
 	p decoder.Position,
@@ -483,10 +467,11 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 	if e.spilled() {
 		e.w.force = true // the taker waits for the transaction's end, be it without a record
 	}
-	e.at.split, e.open, e.gone = nil, false, limits{}
+	made := e.made()
+	e.at.split, e.open, e.gone, e.cutOff = nil, false, limits{}, limits{}
 	if !isLone(t) {
 		e.at.taken = e.at.taken.passed()
 	}
-	e.o.Metrics.transaction()
+	e.o.Metrics.transaction(made)
 	return nil
 }

@@ -1,10 +1,13 @@
 package publisher
 
 import (
+	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/schema"
@@ -12,15 +15,32 @@ import (
 
 // Metrics counts what is published. A nil *Metrics counts nothing.
 type Metrics struct {
-	events, tombstones, toast, filteredTotal *prometheus.CounterVec
-	records, bytes, kafkaTransactions        *prometheus.CounterVec
-	transactions, blockedSeconds             prometheus.Counter
-	latency                                  *prometheus.HistogramVec
-	produce, windowSeconds                   prometheus.Histogram
-	windowRecords                            prometheus.Histogram
-	publishedLSN, lastEvent, lastConfirm     prometheus.Gauge
-	disconnects                              prometheus.Counter
+	events, tombstones, toast, filteredTotal   *prometheus.CounterVec
+	records, bytes, kafkaTransactions, retries *prometheus.CounterVec
+	transactions, blockedSeconds               prometheus.Counter
+	latency                                    *prometheus.HistogramVec
+	produce, windowSeconds, windowRecords      prometheus.Histogram
+	transactionEvents, transactionBytes        prometheus.Histogram
+	publishedLSN, lastEvent, lastConfirm, beat prometheus.Gauge
+	disconnects                                prometheus.Counter
+
+	mu     sync.Mutex      // guards tables
+	tables map[string]bool // that have series of their own
 }
+
+// MaxTables is how many tables have series of their own in metrics with the label table; those met later
+// share the series "other". A monitoring system suffers from more, and a person reads the first few.
+const MaxTables = 500
+
+// otherTables is the label of tables beyond MaxTables.
+const otherTables = "other"
+
+// The stages of tributary_event_latency_seconds.
+const (
+	stageReceive = "receive" // from the commit until the encoder has the change
+	stagePublish = "publish" // from there until it is acknowledged
+	stageTotal   = "total"
+)
 
 // NewMetrics registers the metrics with r; a nil r registers them nowhere.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -35,9 +55,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	times := prometheus.ExponentialBuckets(0.001, 2, 16)
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: buckets, NativeHistogramBucketFactor: nativeFactor,
+			NativeHistogramMaxBucketNumber: nativeBuckets,
+		})
 	}
 	m := &Metrics{
+		tables:     map[string]bool{},
 		events:     counters("tributary_events_total", "Changes published and acknowledged.", "table", "op"),
 		tombstones: counters("tributary_tombstones_total", "Tombstones published and acknowledged.", "table"),
 		toast: counters("tributary_toast_unchanged_total", "Unchanged large values written as the "+
@@ -48,40 +72,91 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		kafkaTransactions: counters("tributary_kafka_transactions_total",
 			"Delivery windows in Kafka transactions by outcome.", "result"),
 		transactions: counter("tributary_transactions_total", "Postgres transactions encoded."),
-		blockedSeconds: counter("tributary_publish_backpressure_seconds_total",
-			"Time in which the encoder waited for deliveries."),
+		retries: counters("tributary_kafka_retries_total",
+			"Produce requests and delivery windows that are sent again, by Kafka's name of the error, or connection.",
+			"error"),
+		blockedSeconds: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: BackpressureName, Help: BackpressureHelp, ConstLabels: prometheus.Labels{"stage": stagePublish},
+		}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "tributary_event_latency_seconds",
-			Help: "From the commit to the acknowledgement of the oldest change in a window.", Buckets: times,
-		},
-			[]string{"stage"}),
+			Help: "From the commit of a window's oldest change: receive until it is encoded, publish from there " +
+				"until it is acknowledged, total.",
+			Buckets: times, NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets,
+		}, []string{"stage"}),
 		produce:       histogram("tributary_kafka_produce_duration_seconds", "Time of one produce request.", times),
 		windowSeconds: histogram("tributary_window_duration_seconds", "Time to deliver a window.", times),
 		windowRecords: histogram("tributary_window_records", "Records in a window.",
 			prometheus.ExponentialBuckets(1, 4, 10)),
+		transactionEvents: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tributary_transaction_events", Help: "Records that one Postgres transaction made.",
+			Buckets: prometheus.ExponentialBuckets(1, 10, 8),
+		}),
+		transactionBytes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tributary_transaction_bytes", Help: "Bytes of keys and values that one Postgres transaction made.",
+			Buckets: prometheus.ExponentialBuckets(1<<8, 16, 7),
+		}),
 		publishedLSN: gauge("tributary_published_lsn", "Up to where everything is published and stored."),
 		lastEvent: gauge("tributary_last_event_timestamp_seconds",
 			"Commit time of the latest change published."),
 		lastConfirm: gauge("tributary_last_confirm_timestamp_seconds", "When a position was last stored."),
+		beat:        gauge("tributary_heartbeat_timestamp_seconds", "When a heartbeat was last published."),
 		disconnects: counter("tributary_kafka_disconnects_total", "Connections to brokers that ended."),
 	}
 	if r != nil {
-		r.MustRegister(m.events, m.tombstones, m.toast, m.filteredTotal, m.records, m.bytes, m.kafkaTransactions,
-			m.transactions, m.blockedSeconds, m.latency, m.produce, m.windowSeconds, m.windowRecords, m.publishedLSN,
-			m.lastEvent, m.lastConfirm, m.disconnects)
+		m.register(r)
 	}
 	return m
 }
+
+// register registers the metrics, and makes the series that are known beforehand, so that their first
+// increase is seen as one.
+func (m *Metrics) register(r prometheus.Registerer) {
+	r.MustRegister(m.events, m.tombstones, m.toast, m.filteredTotal, m.records, m.bytes, m.kafkaTransactions,
+		m.retries, m.transactions, m.blockedSeconds, m.latency, m.produce, m.windowSeconds, m.windowRecords,
+		m.transactionEvents, m.transactionBytes, m.publishedLSN, m.lastEvent, m.lastConfirm, m.beat, m.disconnects)
+	for _, why := range []string{filteredOperation, filteredUnchanged, filteredMessage} {
+		m.filteredTotal.WithLabelValues(why)
+	}
+	for _, result := range []string{"commit", "abort"} {
+		m.kafkaTransactions.WithLabelValues(result)
+	}
+}
+
+// The name and the help of the time in which a stage of the pipeline waited for the next one. The label stage
+// is a constant: publish is counted here, decode by whoever has the stream.
+const (
+	BackpressureName = "tributary_backpressure_seconds_total"
+	BackpressureHelp = "Time in which a stage waited for the next: decode for the encoder, publish for Kafka."
+)
+
+// Native histograms beside the classic buckets: a resolution of a tenth, and a bound on their memory.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+)
 
 // bind looks up a table's counters once.
 func (m *Metrics) bind(s *tableStats) {
 	if m == nil {
 		return
 	}
+	name := m.tableLabel(s.name)
 	for i := range s.counters {
-		s.counters[i] = m.events.WithLabelValues(s.name, operations[i:i+1])
+		s.counters[i] = m.events.WithLabelValues(name, operations[i:i+1])
 	}
-	s.tombstones, s.unchanged = m.tombstones.WithLabelValues(s.name), m.toast.WithLabelValues(s.name)
+	s.tombstones, s.unchanged = m.tombstones.WithLabelValues(name), m.toast.WithLabelValues(name)
+}
+
+// tableLabel is what a table is called in metrics.
+func (m *Metrics) tableLabel(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.tables[name] && len(m.tables) >= MaxTables {
+		return otherTables
+	}
+	m.tables[name] = true
+	return name
 }
 
 // delivered counts windows that are acknowledged whole, and were delivered together.
@@ -89,16 +164,22 @@ func (m *Metrics) delivered(windows []*window, began time.Time) {
 	if m == nil {
 		return
 	}
-	records := 0
+	records, now := 0, time.Now()
 	for _, w := range windows {
 		m.count(w)
 		records += w.n
 		if w.span.changes {
 			m.lastEvent.Set(float64(w.span.maxTime) / 1e6)
-			m.latency.WithLabelValues("total").Observe(time.Since(time.UnixMicro(w.span.minTime)).Seconds())
+			committed := time.UnixMicro(w.span.minTime)
+			m.latency.WithLabelValues(stageReceive).Observe(w.began.Sub(committed).Seconds())
+			m.latency.WithLabelValues(stagePublish).Observe(now.Sub(w.began).Seconds())
+			m.latency.WithLabelValues(stageTotal).Observe(now.Sub(committed).Seconds())
+		}
+		if !w.beat.IsZero() {
+			m.beat.Set(float64(w.beat.UnixMicro()) / 1e6)
 		}
 	}
-	m.windowSeconds.Observe(time.Since(began).Seconds())
+	m.windowSeconds.Observe(now.Sub(began).Seconds())
 	m.windowRecords.Observe(float64(records))
 }
 
@@ -150,12 +231,29 @@ func (m *Metrics) toasted(s *tableStats, row schema.Row) {
 	}
 }
 
-// transaction counts a Postgres transaction.
-func (m *Metrics) transaction() {
+// transaction counts a Postgres transaction that made so much.
+func (m *Metrics) transaction(made limits) {
 	if m != nil {
 		m.transactions.Inc()
+		m.transactionEvents.Observe(float64(made.records))
+		m.transactionBytes.Observe(float64(made.bytes))
 	}
 }
+
+// again counts a window that is sent again.
+func (m *Metrics) again(err error) {
+	var answer *kerr.Error
+	switch {
+	case m == nil:
+	case errors.As(err, &answer):
+		m.retries.WithLabelValues(answer.Message).Inc()
+	default:
+		m.retries.WithLabelValues(errorConnection).Inc()
+	}
+}
+
+// errorConnection stands for an error that is not Kafka's answer: a connection that ended or was not made.
+const errorConnection = "connection"
 
 // transactionEnded counts a Kafka transaction.
 func (m *Metrics) transactionEnded(result string) {
@@ -193,10 +291,15 @@ func (h *hooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int3
 // produceKey is Kafka's number of the produce request.
 const produceKey = 0
 
-// OnBrokerE2E measures produce requests from their writing to their answer.
+// OnBrokerE2E measures produce requests from their writing to their answer. One without an answer is sent
+// again by the client.
 func (h *hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, took kgo.BrokerE2E) {
-	if h.metrics != nil && key == produceKey && took.Err() == nil {
+	switch {
+	case h.metrics == nil || key != produceKey:
+	case took.Err() == nil:
 		h.metrics.produce.Observe(took.DurationE2E().Seconds())
+	default:
+		h.metrics.again(took.Err())
 	}
 }
 

@@ -47,6 +47,7 @@ type Publisher struct {
 	topics *topics
 	stored *Stored // as it was when the publisher was opened; nil for none
 	board  board
+	pulse  pulse
 
 	confirmed atomic.Uint64          // an LSN
 	progress  atomic.Pointer[[]byte] // Stored.Snapshot, as it was stored last
@@ -227,6 +228,9 @@ func (p *Publisher) Run(ctx context.Context, in <-chan *decoder.Batch) error {
 		err = delivered
 	}
 	p.board.ended(err)
+	if again := (*AgainError)(nil); errors.As(err, &again) {
+		p.o.Metrics.again(err)
+	}
 	return err
 }
 

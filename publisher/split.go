@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tributary-cdc/tributary/decoder"
 )
@@ -68,12 +69,20 @@ func (e *encoder) cut(ctx context.Context) error {
 	if e.o.Transactions {
 		split.Counts = e.b.numbers.copied()
 	}
-	e.at.split = &split
+	e.at.split, e.cutOff = &split, e.made()
 	if err := e.handOver(ctx); err != nil {
 		return err
 	}
 	e.begin()
 	return nil
+}
+
+// made is how much the open transaction has made so far.
+func (e *encoder) made() limits {
+	return limits{
+		e.cutOff.records + e.gone.records + e.w.n - e.start.records,
+		e.cutOff.bytes + e.gone.bytes + e.w.size - e.start.size,
+	}
 }
 
 // keepTail notes what the last change was, before its batch goes.
@@ -90,4 +99,28 @@ func relationName(c *decoder.Change) string {
 		return ""
 	}
 	return c.Relation.String()
+}
+
+// skips says that a change is published already, and checks that what it finds at the stored position is what
+// was there.
+func (e *encoder) skips(p decoder.Position, c *decoder.Change) (bool, error) {
+	order := p.Compare(e.skip)
+	if e.expect == nil {
+		return order <= 0, nil
+	}
+	if order > 0 {
+		return false, e.missing()
+	}
+	if order == 0 && c.LSN == e.expect.LSN && relationName(c) == e.expect.Relation &&
+		string(c.Op) == e.expect.Op {
+		e.expect = nil
+	}
+	return true, nil
+}
+
+// missing says that the change at the stored position did not come again.
+func (e *encoder) missing() error {
+	return &SplitError{Key: e.o.positionKey(), Position: e.skip, Reason: fmt.Sprintf(
+		"operation %s on %s at %s was the last one published, and the server does not send it there any more",
+		e.expect.Op, e.expect.Relation, e.expect.LSN)}
 }

@@ -24,13 +24,21 @@ type Status struct {
 	OldestUnacked time.Duration
 	// BufferedBytes and BufferedRecords are those on their way.
 	BufferedBytes, BufferedRecords int64
+	// LimitBytes is how many may be on their way until what comes next waits.
+	LimitBytes int64
 	// Records and Bytes are those delivered by this run.
 	Records, Bytes uint64
 	Tables         []TableStatus // by name
 	// Warnings are about topics, each told once.
 	Warnings []string
+<<<<<<< HEAD
 	// Again is why the records on their way are sent again, nil while nothing is refused.
 	Again error
+=======
+	// Working is how long the encoder has been at work without coming round; 0 while it waits, for whatever it
+	// may be. Seconds are much.
+	Working time.Duration
+>>>>>>> e9c4ea3 (metrics: the whole list, by pipeline and slot; alerts with tests; liveness that means something)
 	// Err is what ended Run, nil while it runs.
 	Err error
 }
@@ -150,6 +158,10 @@ func (p *Publisher) Status() Status {
 	}
 	b.mu.Unlock()
 	slices.SortFunc(s.Tables, func(x, y TableStatus) int { return cmp.Compare(x.Name, y.Name) })
+	s.LimitBytes, s.Working = int64(p.whole.bytes), p.pulse.working()
+	if p.o.Mode == AtLeastOnce {
+		s.LimitBytes = int64(p.part.bytes) * atLeastWindows
+	}
 	s.Mode, s.Warnings = p.o.Mode, p.topics.warned()
 	return s
 }

@@ -55,6 +55,7 @@ type tables struct {
 	o      *Options
 	topics *topics
 	status *board
+	pulse  *pulse
 
 	byRelation map[*schema.Relation]*table
 	stats      map[string]*tableStats
@@ -86,6 +87,8 @@ func (t *tables) of(ctx context.Context, r *schema.Relation) (*table, error) {
 
 // make compiles a relation, waits for its schema ids, and makes its topic if it is missing.
 func (t *tables) make(ctx context.Context, r *schema.Relation) (*table, error) {
+	t.pulse.rest() // registry and brokers may take their time
+	defer t.pulse.work()
 	name := t.o.Topic(r.Namespace, r.Name)
 	codec, err := schema.Compile(r, t.o.SchemaTopic(r.Namespace, r.Name), t.o.Schema)
 	if err != nil {

@@ -43,6 +43,7 @@ type window struct {
 	// with it.
 	open, first bool
 	began       time.Time // when its first record was made
+	beat        time.Time // of its last heartbeat; zero for none
 }
 
 // change is one change's records: from first up to the next change's first.
@@ -176,7 +177,7 @@ func (w *window) reset() {
 	w.slabs.reset()
 	w.tallies.reset()
 	w.changes = w.changes[:0]
-	w.n, w.size, w.span, w.after, w.began = 0, 0, span{}, progress{}, time.Time{}
+	w.n, w.size, w.span, w.after, w.began, w.beat = 0, 0, span{}, progress{}, time.Time{}, time.Time{}
 	w.force, w.open, w.first = false, false, false
 }
 

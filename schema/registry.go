@@ -45,8 +45,13 @@ type RegistryOptions struct {
 	// Waiting, if set, is told when a schema begins to wait for a registry that is down, at each further
 	// attempt, and at the end with Waiters 0. It must not block.
 	Waiting func(RegistryWait)
-	// Registered, if set, is told of each id that the registry gave.
+	// Registered, if set, is told of each id that the registry gave, Refused of each error that it gave
+	// instead. A registry that is down gives none, see Waiting.
 	Registered func(subject string, id int)
+	Refused    func(subject string, err error)
+	// Asked, if set, is told of each request that was sent: its method, its HTTP status or 0 when no answer
+	// came, and how long that took. It must not block.
+	Asked func(method string, status int, took time.Duration)
 	// Logger gets the beginning and the end of waiting; nil is silence.
 	Logger *slog.Logger
 }
@@ -121,6 +126,9 @@ func (g *Registry) ID(ctx context.Context, subject, text string) (int, error) {
 		return err
 	})
 	if err != nil {
+		if g.o.Refused != nil && ctx.Err() == nil {
+			g.o.Refused(subject, err)
+		}
 		return 0, err
 	}
 	g.mu.Lock()
@@ -286,12 +294,18 @@ func (c *registryCall) RoundTrip(req *http.Request) (*http.Response, error) {
 		release()
 		return nil, c.secret
 	}
+	sent := time.Now()
 	resp, err := c.registry.o.Transport.RoundTrip(req)
+	if err == nil {
+		c.status = resp.StatusCode
+	}
+	if asked := c.registry.o.Asked; asked != nil {
+		asked(req.Method, c.status, time.Since(sent))
+	}
 	if err != nil {
 		release()
 		return nil, err
 	}
-	c.status = resp.StatusCode
 	resp.Body = &releasingBody{resp.Body, c, release}
 	return resp, nil
 }

@@ -86,8 +86,12 @@ func writeAnchor(w io.Writer, a statusAnchor) {
 type slotCollector struct{ board *board }
 
 var (
-	retainedDesc = prometheus.NewDesc("tributary_slot_retained_bytes",
-		"WAL that a slot keeps from being removed: the pipeline's own, or its anchor.", []string{"slot"}, nil)
+	retainedDesc = prometheus.NewDesc("tributary_slot_retained_wal_bytes",
+		"WAL that the slot keeps from being removed.", nil, nil)
+	anchorRetainedDesc = prometheus.NewDesc("tributary_anchor_retained_wal_bytes",
+		"WAL that the anchor, the slot for replay, keeps from being removed; absent where none is kept.", nil, nil)
+	anchorUsableDesc = prometheus.NewDesc("tributary_anchor_usable",
+		"Whether the past can be published again from the anchor; absent where none is kept.", nil, nil)
 	limitDesc = prometheus.NewDesc("tributary_slot_limit_bytes",
 		"WAL that the slot may keep before it is lost or given up; absent without a limit.", nil, nil)
 	limitSecondsDesc = prometheus.NewDesc("tributary_slot_limit_seconds",
@@ -108,6 +112,8 @@ var (
 // Describe lists the metrics.
 func (c slotCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- retainedDesc
+	out <- anchorRetainedDesc
+	out <- anchorUsableDesc
 	out <- limitDesc
 	out <- limitSecondsDesc
 	out <- anchorReadDesc
@@ -123,8 +129,11 @@ func (c slotCollector) Collect(out chan<- prometheus.Metric) {
 	tell := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
 	}
-	tell(retainedDesc, prometheus.GaugeValue, float64(s.Lag.RetainedBytes), "main")
-	tell(retainedDesc, prometheus.GaugeValue, float64(s.Anchor.RetainedBytes), "anchor")
+	tell(retainedDesc, prometheus.GaugeValue, float64(s.Lag.RetainedBytes))
+	if s.Anchor.KeepBytes > 0 && leads(&s) {
+		tell(anchorRetainedDesc, prometheus.GaugeValue, float64(s.Anchor.RetainedBytes))
+		tell(anchorUsableDesc, prometheus.GaugeValue, truth(s.Anchor.Confirmed != "" && s.Anchor.Problem == ""))
+	}
 	if f := s.Forecast; f != nil && f.LimitBytes != nil {
 		tell(limitDesc, prometheus.GaugeValue, float64(*f.LimitBytes))
 		if f.Seconds != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
 	"strings"
@@ -27,8 +28,36 @@ const awsTimeout = 15 * time.Second
 type awsAccess struct {
 	region string // of the configuration; empty for what a name or the environment says
 
-	mu     sync.Mutex // guards loaded
+	mu     sync.Mutex // guards what follows
 	loaded *aws.Config
+	counts map[secretCount]int
+}
+
+// secretCount names a counter: where secrets were read from, and whether that went well.
+type secretCount struct{ source, result string }
+
+// count notes that a secret was read; a nil access notes nothing.
+func (a *awsAccess) count(source string, err error) {
+	if a == nil {
+		return
+	}
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.counts == nil {
+		a.counts = map[secretCount]int{}
+	}
+	a.counts[secretCount{source, result}]++
+}
+
+// counted is how often secrets were read.
+func (a *awsAccess) counted() map[secretCount]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.counts)
 }
 
 // awsError is a question to AWS that was not answered.
@@ -136,7 +165,8 @@ var rdsHost = regexp.MustCompile(`\.([a-z]{2}(?:-[a-z]+)+-\d+)\.rds\.amazonaws\.
 
 // rdsToken makes the password of an IAM user of RDS: it is good for 15 minutes, for this address and user,
 // so one is made for each connect. The address must be RDS's own: a token for another name is refused.
-func (a *awsAccess) rdsToken(ctx context.Context, address, user string) (Secret, error) {
+func (a *awsAccess) rdsToken(ctx context.Context, address, user string) (token Secret, err error) {
+	defer func() { a.count("rds_iam", err) }()
 	loaded, err := a.load(ctx)
 	if err != nil {
 		return "", err
@@ -155,16 +185,17 @@ func (a *awsAccess) rdsToken(ctx context.Context, address, user string) (Secret,
 	}
 	ctx, cancel := context.WithTimeout(ctx, awsTimeout)
 	defer cancel()
-	token, err := auth.BuildAuthToken(ctx, address, region, user, loaded.Credentials)
+	text, err := auth.BuildAuthToken(ctx, address, region, user, loaded.Credentials)
 	if err != nil {
 		return "", &awsError{"make an IAM token for " + user + " at " + address, err}
 	}
-	return Secret(token), nil
+	return Secret(text), nil
 }
 
 // mskLogin gives MSK's IAM login the credentials of the moment.
 func (a *awsAccess) mskLogin(ctx context.Context) (msk.Auth, error) {
 	found, err := a.credentials(ctx)
+	a.count("msk_iam", err)
 	return msk.Auth{
 		AccessKey: found.AccessKeyID, SecretKey: found.SecretAccessKey, SessionToken: found.SessionToken,
 		UserAgent: "tributary",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -40,6 +41,8 @@ type status struct {
 	Forecast *statusForecast `json:"forecast"`
 	// Snapshot is null when none was begun since the start.
 	Snapshot *statusSnapshot `json:"snapshot"`
+	// stuck says which of the program's own loops does not come round, empty when all do.
+	stuck string
 	// Snapshots are those under way and waiting, in order.
 	Snapshots []statusJob    `json:"snapshots"`
 	Kafka     statusKafka    `json:"kafka"`
@@ -86,6 +89,22 @@ type statusSource struct {
 	// connection was opened anew for its sake.
 	CatchUps uint64 `json:"catch_ups,omitempty"`
 	Reopened uint64 `json:"reopened,omitempty"`
+	// SlotActive says whether anybody reads the slot; null until it was looked at.
+	SlotActive *bool `json:"slot_active"`
+	// ReceivedBytes came since this connection's start; StalledSeconds it waited with them for Kafka.
+	ReceivedBytes  uint64  `json:"received_bytes"`
+	StalledSeconds float64 `json:"stalled_seconds"`
+	// ClockOffsetSeconds is how far the server's clock is ahead of ours; null while unknown.
+	ClockOffsetSeconds *float64 `json:"clock_offset_seconds"`
+	// Spilled is null where the server does not tell: before Postgres 14.
+	Spilled *statusSpill `json:"spilled"`
+}
+
+// statusSpill is what the server wrote to its own disk to decode transactions larger than its
+// logical_decoding_work_mem.
+type statusSpill struct {
+	Transactions int64 `json:"transactions"`
+	Bytes        int64 `json:"bytes"`
 }
 
 // statusAnchor is the second slot, from which the past can be published again.
@@ -127,6 +146,7 @@ type statusSnapshot struct {
 	Estimate      *int64   `json:"estimate"` // null when a table was never analysed
 	RowsPerSecond float64  `json:"rows_per_second"`
 	ETASeconds    *float64 `json:"eta_seconds"` // null when unknown
+	Elapsed       float64  `json:"elapsed_seconds"`
 }
 
 type statusJob struct {
@@ -143,6 +163,7 @@ type statusKafka struct {
 	Windows           int64   `json:"windows"`
 	LastWindowSeconds float64 `json:"last_window_seconds"`
 	OldestUnacked     float64 `json:"oldest_unacked_seconds"`
+	BufferLimit       int64   `json:"buffer_limit_bytes"` // from which on what comes next waits
 	BufferedBytes     int64   `json:"buffered_bytes"`
 	LastError         string  `json:"last_error,omitempty"`
 }
@@ -173,6 +194,8 @@ type statusTable struct {
 type board struct {
 	base      status
 	token     SecretSource
+	access    *awsAccess
+	level     slog.LevelVar // of the log
 	chronicle chronicle
 
 	mu     sync.Mutex // guards what follows
@@ -182,6 +205,8 @@ type board struct {
 	control *control
 	since   time.Time
 	state   string
+	// tried says that a first connection has ended, one way or the other.
+	tried bool
 }
 
 // newBoard makes a board that says "starting".
@@ -192,7 +217,7 @@ func newBoard(c Config) *board {
 		host = "unknown" // a label for people, nothing depends on it
 	}
 	build := readBuild()
-	return &board{state: stateStarting, since: now, token: c.HTTP.TokenFrom, base: status{
+	return &board{state: stateStarting, since: now, token: c.HTTP.TokenFrom, access: c.access(), base: status{
 		Version: statusVersion, Pipeline: c.Pipeline, State: stateStarting,
 		Program: statusProgram{build.Version, build.Revision, build.Go, host, now},
 		Source: statusSource{
@@ -241,7 +266,8 @@ func (b *board) Status() status {
 		s = b.feed()
 	}
 	if b.failed != nil {
-		s.State, s.Error, s.Source.Connected = stateFailed, b.failed, false
+		// What the pipeline that has ended knew last is no news.
+		s.State, s.Error, s.Source.Connected, s.Source.SlotActive, s.stuck = stateFailed, b.failed, false, nil, ""
 		if b.failed.Retrying {
 			s.State = stateRetrying
 		}
@@ -250,6 +276,15 @@ func (b *board) Status() status {
 		b.state, b.since = s.State, s.Time
 	}
 	s.Since = b.since
+	b.tried = b.tried || s.Error != nil || s.Source.ServerVersion != "" || ready(s)
 	b.chronicle.fill(&s)
 	return s
+}
+
+// Tried says whether a first connection to the source has been made, or has failed: the program has started.
+// It stays so.
+func (b *board) Tried() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tried
 }

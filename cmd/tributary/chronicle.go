@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ type chronicle struct {
 	mu       sync.Mutex // guards all below
 	problems []statusProblem
 	changes  []statusChange
+	counts   map[string]int              // changes of definition since the start, by schema.table
 	known    map[string]*schema.Relation // by schema.table
 	ids      map[string]int              // the registry's, by subject
 	totals   map[string]int64            // changes of a table when they were counted last
@@ -63,16 +65,24 @@ func (c *chronicle) definition(now time.Time, r *schema.Relation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
-		c.known = map[string]*schema.Relation{}
+		c.known, c.counts = map[string]*schema.Relation{}, map[string]int{}
 	}
 	name := r.String()
 	if old := c.known[name]; old != nil {
 		if what := definitionChanges(old, r); what != "" {
 			c.changes = append(c.changes, statusChange{now, name, what})
 			c.changes = c.changes[max(0, len(c.changes)-maxChronicled):]
+			c.counts[name]++
 		}
 	}
 	c.known[name] = r
+}
+
+// redefined is how often each table's definition has changed since the start.
+func (c *chronicle) redefined() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
 }
 
 // registered notes the id that a subject's latest schema has.

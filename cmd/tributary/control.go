@@ -92,17 +92,8 @@ func (b *board) authorized(do func(*control, *http.Request) (snapshotAnswer, err
 
 // admit checks the token and returns what there is to ask.
 func (b *board) admit(r *http.Request) (*control, error) {
-	if b.token == "" {
-		return nil, refusal{http.StatusForbidden, "http.token_from is not set: only reading is allowed"}
-	}
-	token, err := b.token.Resolve(r.Context(), nil) // validate lets only local sources through
-
-	if err != nil || token == "" {
-		return nil, refusal{http.StatusForbidden, "http.token_from gives no token"}
-	}
-	borne, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !isBearer || subtle.ConstantTimeCompare([]byte(borne), []byte(token)) != 1 {
-		return nil, refusal{http.StatusUnauthorized, "the request does not bear the token of http.token_from"}
+	if refused := b.bears(r); refused != nil {
+		return nil, *refused
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,6 +101,22 @@ func (b *board) admit(r *http.Request) (*control, error) {
 		return nil, errNotLeading
 	}
 	return b.control, nil
+}
+
+// bears returns nil for a request with the token, else why it is refused.
+func (b *board) bears(r *http.Request) *refusal {
+	if b.token == "" {
+		return &refusal{http.StatusForbidden, "http.token_from is not set: only reading is allowed"}
+	}
+	token, err := b.token.Resolve(r.Context(), nil) // validate lets only local sources through
+	if err != nil || token == "" {
+		return &refusal{http.StatusForbidden, "http.token_from gives no token"}
+	}
+	borne, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !isBearer || subtle.ConstantTimeCompare([]byte(borne), []byte(token)) != 1 {
+		return &refusal{http.StatusUnauthorized, "the request does not bear the token of http.token_from"}
+	}
+	return nil
 }
 
 // Control tells the board whom to ask for what changes something, nil for nobody.

@@ -15,6 +15,10 @@ import (
 // watchInterval is how often the slot is looked at, for status and metrics.
 const watchInterval = 5 * time.Second
 
+// caughtUpSlack is how old the last moment at which there was nothing to read may be while there is nothing
+// to read: the stream looks ten times a second, on a machine that has time for it.
+const caughtUpSlack = time.Second
+
 // gauges is what a pipeline knows of itself beyond what its parts tell. Safe for concurrent use.
 type gauges struct {
 	mu       sync.Mutex // guards what follows
@@ -23,6 +27,8 @@ type gauges struct {
 	system   decoder.System
 	version  int
 	slot     *decoder.Slot
+	spilled  *decoder.SlotStats
+	offset   *time.Duration // of the server's clock
 	seen     time.Time
 	xminNow  int64
 	point    decoder.LSN
@@ -77,6 +83,18 @@ func (g *gauges) observe(slot *decoder.Slot, xmin, limit int64, h decoder.Holder
 	g.slot, g.seen, g.xminNow = slot, time.Now(), xmin
 	g.forecast.observe(g.seen, slot, limit, h)
 	return g.forecast.status()
+}
+
+// aside keeps the server's clock and statistics: what a look could not learn stays as it was.
+func (g *gauges) aside(offset *time.Duration, spilled *decoder.SlotStats) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if offset != nil {
+		g.offset = offset
+	}
+	if spilled != nil {
+		g.spilled = spilled
+	}
 }
 
 // xmin is what source.xmin tells, 0 for nothing.
@@ -144,6 +162,7 @@ func (p *pipeline) look(ctx context.Context, conn *pgconn.PgConn) error {
 		// Without an answer nobody is named, which the forecast does not need.
 		holder, _ = decoder.FindHolder(ctx, conn, slot)
 	}
+	p.lookAside(ctx, conn)
 	told := p.now.observe(slot, p.xmin(slot), int64(p.Config.Source.WALLimit), holder)
 	text := told.sentence()
 	if text != "" && !p.warned {
@@ -151,6 +170,31 @@ func (p *pipeline) look(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	p.warned = text != ""
 	return p.overLimit(slot, told)
+}
+
+// glimpse is what a standby sees of the slot, so that it too can tell how the slot is doing: the leader may
+// be unable to. Like a look it is for people, and it decides nothing.
+func (p *pipeline) glimpse(ctx context.Context, conn *pgconn.PgConn) {
+	p.now.mu.Lock()
+	recent := time.Since(p.now.seen) < watchInterval
+	p.now.mu.Unlock()
+	if recent {
+		return
+	}
+	if slot, err := decoder.InspectSlot(ctx, conn, p.Config.Source.Slot); err == nil {
+		p.lookAside(ctx, conn)
+		p.now.observe(slot, p.xmin(slot), int64(p.Config.Source.WALLimit), decoder.Holder{})
+	}
+}
+
+// lookAside learns what is for people only, and does without where there is no answer.
+func (p *pipeline) lookAside(ctx context.Context, conn *pgconn.PgConn) {
+	spilled, _ := decoder.InspectSlotStats(ctx, conn, p.Config.Source.Slot)
+	var known *time.Duration
+	if offset, err := decoder.ClockOffset(ctx, conn); err == nil {
+		known = &offset
+	}
+	p.now.aside(known, spilled)
 }
 
 // beat runs heartbeat.query in the source with each heartbeat. It is there to write into a database in
@@ -203,13 +247,20 @@ func (p *pipeline) status() status {
 		s.Source.ServerVersion = fmt.Sprintf("%d.%d", p.now.version/10000, p.now.version%10000)
 	}
 	if slot := p.now.slot; slot != nil {
-		s.Source.WALStatus = slot.Status
+		s.Source.WALStatus, s.Source.SlotActive = slot.Status, &slot.Active
 		s.Position.Restart = slot.Restart.String()
 		s.Position.Server = slot.ServerEnd.String()
 		s.Lag.RetainedBytes = slot.RetainedBytes
 		if slot.SafeBytes >= 0 {
 			s.Lag.SafeBytes = &slot.SafeBytes
 		}
+	}
+	if spilled := p.now.spilled; spilled != nil {
+		s.Source.Spilled = &statusSpill{spilled.SpilledTransactions, spilled.SpilledBytes}
+	}
+	if offset := p.now.offset; offset != nil {
+		seconds := offset.Seconds()
+		s.Source.ClockOffsetSeconds = &seconds
 	}
 	s.Forecast = p.now.forecast.status()
 	if told := s.Forecast.sentence(); told != "" {
@@ -223,13 +274,35 @@ func (p *pipeline) status() status {
 	s.Anchor = anchorStatus(p.anchor.Status())
 	p.streamStatus(&s)
 	p.publisherStatus(&s)
+	s.stuck = p.stuck()
 	return s
+}
+
+// stuckAfter is how long one of the program's own loops may take to come round. They do several times a
+// second, on whatever they wait.
+const stuckAfter = 30 * time.Second
+
+// stuck says which loop does not come round, empty when all do. Neither Postgres nor Kafka nor the registry
+// can make one stay away: what waits for them comes round, or says that it waits.
+func (p *pipeline) stuck() string {
+	if stream := p.stream.Load(); stream != nil {
+		now := stream.Status()
+		if away := time.Since(now.Turned); !now.Closed && !now.Turned.IsZero() && away > stuckAfter {
+			return fmt.Sprintf("the reader of the slot has not come round for %s", away.Round(time.Second))
+		}
+	}
+	if pub := p.pub.Load(); pub != nil {
+		if away := pub.Status().Working; away > stuckAfter {
+			return fmt.Sprintf("the encoder has not come round for %s", away.Round(time.Second))
+		}
+	}
+	return ""
 }
 
 func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
 	s := &statusSnapshot{
 		Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
-		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond,
+		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond, Elapsed: r.Elapsed.Seconds(),
 	}
 	if r.EstimatedRows >= 0 {
 		s.Estimate = &r.EstimatedRows
@@ -251,6 +324,10 @@ func (p *pipeline) streamStatus(s *status) {
 	now := stream.Status()
 	s.Source.Connected, s.Source.Lane, s.Source.LaneReason = true, now.Lane, now.Refusal
 	s.Source.CatchUps, s.Source.Reopened = now.CatchUps, now.Reopened
+	s.Source.ReceivedBytes, s.Source.StalledSeconds = now.Bytes, now.Stalled.Seconds()
+	if behind := time.Since(now.CaughtUp); !now.CaughtUp.IsZero() && behind > caughtUpSlack {
+		s.Lag.Seconds = behind.Seconds()
+	}
 	s.Position.Confirmed, s.Position.Received = now.Confirmed.String(), now.Received.String()
 	server := now.ServerEnd
 	if p.now.slot != nil {
@@ -294,7 +371,8 @@ func (p *pipeline) publisherStatus(s *status) {
 		s.Detail = fmt.Sprintf("%s [%s]", now.Again, codeOf(now.Again))
 	}
 	s.Warnings = append(s.Warnings, now.Warnings...)
-	s.Lag.Seconds = now.OldestUnacked.Seconds()
+	s.Kafka.BufferLimit = now.LimitBytes
+	s.Lag.Seconds = max(s.Lag.Seconds, now.OldestUnacked.Seconds())
 	for _, t := range now.Tables {
 		s.Tables = append(s.Tables, statusTable{
 			Table: t.Name, Topic: t.Topic, Read: int64(t.Read),

@@ -28,7 +28,19 @@ type statusForecast struct {
 	Seconds *float64 `json:"seconds"`
 	// Holder says who keeps the WAL: us, a transaction, or another slot; empty while little is kept.
 	Holder string `json:"holder"`
+	// HolderKind is the same in one word, of holderKinds; empty likewise.
+	HolderKind string `json:"holder_kind"`
 }
+
+// The kinds of what keeps WAL.
+const (
+	holderBacklog     = "backlog"     // this pipeline, which is behind
+	holderTransaction = "transaction" // a transaction at the source
+	holderSlot        = "slot"        // another slot
+	holderCheckpoint  = "checkpoint"  // nothing: the server has not moved the slot yet
+)
+
+var holderKinds = []string{holderBacklog, holderTransaction, holderSlot, holderCheckpoint}
 
 // retention is one look at how much WAL a slot keeps.
 type retention struct {
@@ -41,12 +53,13 @@ type retention struct {
 type forecast struct {
 	seen   []retention // the oldest first, over forecastSpan
 	holder string
+	kind   string // of holderKinds
 }
 
 // observe takes a look at the slot, with the limit that the configuration sets, 0 for none.
 func (f *forecast) observe(now time.Time, slot *decoder.Slot, own int64, holder decoder.Holder) {
 	if slot == nil || slot.Lost() {
-		f.seen, f.holder = nil, ""
+		f.seen, f.holder, f.kind = nil, "", ""
 		return
 	}
 	r := retention{now, slot.RetainedBytes, -1}
@@ -60,7 +73,7 @@ func (f *forecast) observe(now time.Time, slot *decoder.Slot, own int64, holder 
 		f.seen = f.seen[1:]
 	}
 	f.seen = append(f.seen, r)
-	f.holder = holderSentence(slot, holder)
+	f.kind, f.holder = holderSentence(slot, holder)
 }
 
 // rate is how fast what is kept grows, in bytes a second.
@@ -78,7 +91,7 @@ func (f *forecast) status() *statusForecast {
 		return nil
 	}
 	last := f.seen[len(f.seen)-1]
-	s := &statusForecast{BytesPerSecond: f.rate(), Holder: f.holder}
+	s := &statusForecast{BytesPerSecond: f.rate(), Holder: f.holder, HolderKind: f.kind}
 	if last.limit < 0 {
 		return s
 	}
@@ -117,20 +130,20 @@ func (s *statusForecast) sentence() string {
 
 // holderSentence says who keeps the WAL. A transaction is the cause when the slot's reader has confirmed
 // nearly all, and the restart point stays behind all the same.
-func holderSentence(slot *decoder.Slot, h decoder.Holder) string {
+func holderSentence(slot *decoder.Slot, h decoder.Holder) (kind, sentence string) {
 	behind := int64(0)
 	if slot.ServerEnd > slot.Confirmed {
 		behind = int64(slot.ServerEnd - slot.Confirmed)
 	}
 	switch {
 	case slot.RetainedBytes < ownBacklog:
-		return ""
+		return "", ""
 	case behind >= ownBacklog:
-		return fmt.Sprintf("this pipeline has %s to publish", size(behind))
+		return holderBacklog, fmt.Sprintf("this pipeline has %s to publish", size(behind))
 	case h.Transaction != nil:
-		return "a transaction keeps it from moving: " + h.Transaction.String()
+		return holderTransaction, "a transaction keeps it from moving: " + h.Transaction.String()
 	case h.Other != nil:
-		return fmt.Sprintf("%s keeps %s", h.Other, size(h.Other.RetainedBytes))
+		return holderSlot, fmt.Sprintf("%s keeps %s", h.Other, size(h.Other.RetainedBytes))
 	}
-	return "the server moves it at its next checkpoint"
+	return holderCheckpoint, "the server moves it at its next checkpoint"
 }

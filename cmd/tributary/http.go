@@ -19,14 +19,20 @@ import (
 // controlRoutes.
 func handler(b *board, metrics prometheus.Gatherer, shown *page.Page) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, true, "alive") })
+	// Asking for the status takes every lock that there is, so that a deadlock is no answer.
+	live := func(w http.ResponseWriter, _ *http.Request) {
+		stuck := b.Status().stuck
+		answer(w, stuck == "", textOr(stuck, "alive"))
+	}
+	mux.HandleFunc("GET /livez", live)
+	mux.HandleFunc("GET /healthz", live) // what people try first
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		s := b.Status()
 		answer(w, ready(s), readiness(s))
 	})
 	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, _ *http.Request) {
 		s := b.Status()
-		answer(w, s.State != stateStarting && s.State != statePreflight, readiness(s))
+		answer(w, b.Tried(), readiness(s))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) {
@@ -37,6 +43,7 @@ func handler(b *board, metrics prometheus.Gatherer, shown *page.Page) http.Handl
 		_ = encoder.Encode(b.Status())
 	})
 	controlRoutes(mux, b)
+	levelRoutes(mux, b)
 	shown.Register(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

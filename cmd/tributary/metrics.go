@@ -1,9 +1,17 @@
 package main
 
 import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/publisher"
+	"github.com/tributary-cdc/tributary/schema"
 )
 
 // The words of the metrics that have one series for each, of which one is 1.
@@ -20,13 +28,19 @@ type statusCollector struct{ board *board }
 // statusMetric is one such gauge.
 type statusMetric struct {
 	desc *prometheus.Desc
+	kind prometheus.ValueType
 	// of returns the value; false leaves the metric out, where it is not known.
 	of func(s *status) (float64, bool)
 }
 
 // gaugeOf describes a gauge.
 func gaugeOf(name, help string, of func(s *status) (float64, bool)) statusMetric {
-	return statusMetric{prometheus.NewDesc("tributary_"+name, help, nil, nil), of}
+	return statusMetric{prometheus.NewDesc("tributary_"+name, help, nil, nil), prometheus.GaugeValue, of}
+}
+
+// counterOf describes a counter.
+func counterOf(name, help string, of func(s *status) (float64, bool)) statusMetric {
+	return statusMetric{prometheus.NewDesc("tributary_"+name, help, nil, nil), prometheus.CounterValue, of}
 }
 
 // always is a value that is known at any time.
@@ -77,6 +91,32 @@ var statusMetrics = []statusMetric{
 		}),
 	gaugeOf("replication_lag_seconds", "Age of the oldest change that is not in Kafka; 0 for none.",
 		always(func(s *status) float64 { return s.Lag.Seconds })),
+	gaugeOf("slot_active", "Whether anybody reads the slot; absent before the first look.",
+		func(s *status) (float64, bool) {
+			return truth(s.Source.SlotActive != nil && *s.Source.SlotActive), s.Source.SlotActive != nil
+		}),
+	counterOf("wal_received_bytes_total", "Bytes that came from the server since the slot was taken.",
+		always(func(s *status) float64 { return float64(s.Source.ReceivedBytes) })),
+	counterOf("slot_spill_bytes_total", "Bytes that the server wrote to its disk to decode large transactions; "+
+		"absent before Postgres 14.", spillOf(func(s *statusSpill) int64 { return s.Bytes })),
+	counterOf("slot_spill_transactions_total", "Transactions that the server wrote to its disk to decode them; "+
+		"absent before Postgres 14.", spillOf(func(s *statusSpill) int64 { return s.Transactions })),
+	gaugeOf("clock_offset_seconds", "How far the server's clock is ahead of this one; absent while unknown.",
+		func(s *status) (float64, bool) {
+			if s.Source.ClockOffsetSeconds == nil {
+				return 0, false
+			}
+			return *s.Source.ClockOffsetSeconds, true
+		}),
+	gaugeOf("buffer_limit_bytes", "Bytes of records on their way to Kafka from which on what comes next waits.",
+		always(func(s *status) float64 { return float64(s.Kafka.BufferLimit) })),
+	gaugeOf("snapshot_duration_seconds", "How long the latest snapshot has taken, up to now or its end.",
+		func(s *status) (float64, bool) {
+			if s.Snapshot == nil {
+				return 0, false
+			}
+			return s.Snapshot.Elapsed, true
+		}),
 	gaugeOf("buffer_bytes", "Bytes of records on their way to Kafka.",
 		always(func(s *status) float64 { return float64(s.Kafka.BufferedBytes) })),
 	gaugeOf("schemas_waiting", "Schemas that wait for the registry, which does not answer.",
@@ -92,8 +132,26 @@ var statusMetrics = []statusMetric{
 		}),
 }
 
+// spillOf is a value that only some servers tell.
+func spillOf(of func(s *statusSpill) int64) func(s *status) (float64, bool) {
+	return func(s *status) (float64, bool) {
+		if s.Source.Spilled == nil {
+			return 0, false
+		}
+		return float64(of(s.Source.Spilled)), true
+	}
+}
+
 // The metrics of several series.
 var (
+	stalledDesc = prometheus.NewDesc(publisher.BackpressureName, publisher.BackpressureHelp, nil,
+		prometheus.Labels{"stage": "decode"})
+	holderDesc = prometheus.NewDesc("tributary_slot_holder",
+		"What keeps the slot's WAL, where that is much: one of them is 1 then.", []string{"holder"}, nil)
+	schemaChangesDesc = prometheus.NewDesc("tributary_schema_changes_total",
+		"Changes of a table's definition that the stream met.", []string{"table"}, nil)
+	secretsDesc = prometheus.NewDesc("tributary_secret_refreshes_total",
+		"Secrets and tokens that were read, by where from.", []string{"source", "result"}, nil)
 	stateDesc = prometheus.NewDesc("tributary_state", "What the pipeline does: one state is 1.",
 		[]string{"state"}, nil)
 	walStatusDesc = prometheus.NewDesc("tributary_slot_wal_status",
@@ -108,9 +166,11 @@ func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range statusMetrics {
 		out <- m.desc
 	}
-	out <- stateDesc
-	out <- walStatusDesc
-	out <- snapshotTablesDesc
+	for _, desc := range []*prometheus.Desc{
+		stateDesc, walStatusDesc, snapshotTablesDesc, stalledDesc, holderDesc, schemaChangesDesc, secretsDesc,
+	} {
+		out <- desc
+	}
 }
 
 // Collect reads the present status.
@@ -118,7 +178,7 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.board.Status()
 	for _, m := range statusMetrics {
 		if value, known := m.of(&s); known {
-			out <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, value)
+			out <- prometheus.MustNewConstMetric(m.desc, m.kind, value)
 		}
 	}
 	oneOf := func(desc *prometheus.Desc, words []string, present string) {
@@ -128,10 +188,98 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	oneOf(stateDesc, metricStates, s.State)
 	oneOf(walStatusDesc, metricWALStatus, s.Source.WALStatus)
+	if s.Forecast != nil {
+		oneOf(holderDesc, holderKinds, s.Forecast.HolderKind)
+	}
+	c.counters(out, &s)
 	done, pending := 0, 0
 	if s.Snapshot != nil {
 		done, pending = s.Snapshot.TablesDone, s.Snapshot.Tables-s.Snapshot.TablesDone
 	}
 	out <- prometheus.MustNewConstMetric(snapshotTablesDesc, prometheus.GaugeValue, float64(done), "done")
 	out <- prometheus.MustNewConstMetric(snapshotTablesDesc, prometheus.GaugeValue, float64(pending), "pending")
+}
+
+// counters are those that the status is too short for.
+func (c statusCollector) counters(out chan<- prometheus.Metric, s *status) {
+	count := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, value, labels...)
+	}
+	count(stalledDesc, s.Source.StalledSeconds)
+	for read, times := range c.board.access.counted() {
+		count(secretsDesc, float64(times), read.source, read.result)
+	}
+	changed, others := c.board.chronicle.redefined(), 0
+	tables := slices.Sorted(maps.Keys(changed))
+	for i, table := range tables {
+		if i >= publisher.MaxTables {
+			others += changed[table]
+			continue
+		}
+		count(schemaChangesDesc, float64(changed[table]), table)
+	}
+	if others > 0 {
+		count(schemaChangesDesc, float64(others), "other")
+	}
+}
+
+// registryMetrics count what is asked of the schema registry. The zero value counts nothing.
+type registryMetrics struct {
+	registrations *prometheus.CounterVec
+	requests      *prometheus.HistogramVec
+}
+
+func newRegistryMetrics(r prometheus.Registerer) registryMetrics {
+	m := registryMetrics{
+		prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_schema_registrations_total",
+			Help: "Schemas that the registry was asked to take, by what came of it.",
+		}, []string{"result"}),
+		prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tributary_schema_registry_request_duration_seconds",
+			Help: "Time of one request to the schema registry, by method and HTTP status; 0 for no answer.",
+			// From a registry next door to the timeout of a request.
+			Buckets: prometheus.ExponentialBuckets(0.002, 4, 8),
+		}, []string{"op", "code"}),
+	}
+	for _, result := range []string{"registered", "incompatible", "error"} {
+		m.registrations.WithLabelValues(result)
+	}
+	r.MustRegister(m.registrations, m.requests)
+	return m
+}
+
+// observe has a registry's client counted, beside whoever is told already.
+func (m registryMetrics) observe(o *schema.RegistryOptions) {
+	if m.registrations == nil {
+		return
+	}
+	registered := o.Registered
+	o.Registered = func(subject string, id int) {
+		m.registrations.WithLabelValues("registered").Inc()
+		registered(subject, id)
+	}
+	o.Refused = func(_ string, err error) {
+		result := "error"
+		if incompatible := (*schema.IncompatibleError)(nil); errors.As(err, &incompatible) {
+			result = "incompatible"
+		}
+		m.registrations.WithLabelValues(result).Inc()
+	}
+	o.Asked = func(method string, status int, took time.Duration) {
+		m.requests.WithLabelValues(method, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// components are the digits of error codes in words: where something is wrong.
+var components = map[byte]string{
+	'1': "source", '2': "kafka", '3': "registry", '4': "position", '5': "takeover", '6': "program",
+}
+
+// componentOf is where an error of the catalogue is.
+func componentOf(code string) string {
+	if len(code) > 1 && components[code[1]] != "" {
+		return components[code[1]]
+	}
+	return components['6']
 }

@@ -321,7 +321,7 @@ func TestExitCodes(t *testing.T) {
 // fixedStatus is a status with every field set.
 func fixedStatus() status {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	safe, estimate, eta := int64(1<<30), int64(603), 12.5
+	safe, estimate, eta, offset, active := int64(1<<30), int64(603), 12.5, -0.5, true
 	return status{
 		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second),
 		Time: at, Detail: "Reading tables.",
@@ -331,13 +331,14 @@ func fixedStatus() status {
 		Program: statusProgram{"v1.0.0", "0123456789abcdef", "go1.26", "host", at.Add(-2 * time.Minute)},
 		Source: statusSource{
 			"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
-			"reserved", "live", "", 0, 0,
+			"reserved", "live", "", 0, 0, &active, 8192, 1.5, &offset, &statusSpill{3, 4097},
 		},
 		Position:  statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
 		Lag:       statusLag{1 << 20, 2 << 20, &safe, 0.25},
-		Snapshot:  &statusSnapshot{"initial", true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta},
+		Forecast:  &statusForecast{nil, 1.5, nil, "a transaction keeps it from moving: pid 1", holderTransaction},
+		Snapshot:  &statusSnapshot{"initial", true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta, 9},
 		Snapshots: []statusJob{{"initial", "initial", "running", []string{}, at}},
-		Kafka:     statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 4096, "none"},
+		Kafka:     statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 16384, 4096, "none"},
 		Registry:  statusRegistry{1, &at},
 		Tables: []statusTable{{
 			"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6, []string{"id"}, "default", 7, 8, &at,
@@ -377,7 +378,7 @@ func TestHTTP(t *testing.T) {
 	expect := func(state string, livez, readyz, startupz int) {
 		t.Helper()
 		for path, want := range map[string]int{
-			"/livez": livez, "/readyz": readyz, "/startupz": startupz,
+			"/livez": livez, "/healthz": livez, "/readyz": readyz, "/startupz": startupz,
 			"/api/v1/status": 200, "/metrics": 200, "/x": 404,
 		} {
 			if code, _ := get(path); code != want {
@@ -386,16 +387,25 @@ func TestHTTP(t *testing.T) {
 		}
 	}
 	expect("starting", 200, 503, 503)
-	for state, readyz := range map[string]int{
-		stateStreaming: 200, stateStandby: 200, stateSnapshot: 200,
-		statePreflight: 503,
+	// A slot's creation may wait for hours for a transaction: the program has started, and is not ready.
+	for _, one := range []struct {
+		state, server, stuck    string
+		livez, readyz, startupz int
+	}{
+		{statePreflight, "", "", 200, 503, 503},
+		{statePreflight, "17.10", "", 200, 503, 200},
+		{statePreflight, "", "", 200, 503, 200}, // of the next attempt: what has started stays so
+		{stateSnapshot, "17.10", "", 200, 200, 200},
+		{stateStandby, "17.10", "", 200, 200, 200},
+		{stateStreaming, "17.10", "", 200, 200, 200},
+		{stateStreaming, "17.10", "the encoder has not come round for 31s", 503, 200, 200},
 	} {
-		b.Feed(func() status { s := b.Base(); s.State = state; return s })
-		startupz := 200
-		if state == statePreflight {
-			startupz = 503
-		}
-		expect(state, 200, readyz, startupz)
+		b.Feed(func() status {
+			s := b.Base()
+			s.State, s.Source.ServerVersion, s.stuck = one.state, one.server, one.stuck
+			return s
+		})
+		expect(one.state+" "+one.server+one.stuck, one.livez, one.readyz, one.startupz)
 	}
 	b.Fail(retryableError{person: true}, false)
 	expect("failed", 200, 503, 200)
@@ -432,5 +442,46 @@ func TestProgress(t *testing.T) {
 	p.draw("")
 	if got, want := b.String(), "\r\x1b[K50 %\r\x1b[Ka log line\n50 %\r\x1b[K"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestLogLevel changes the level of a running instance, which wants the token, and looks at what is logged.
+func TestLogLevel(t *testing.T) {
+	c := defaultConfig()
+	c.HTTP.TokenFrom = "env:TRIBUTARY_TOKEN"
+	t.Setenv("TRIBUTARY_TOKEN", canary)
+	b := newBoard(c)
+	var logged strings.Builder
+	log := newLogger(&logged, c.Log, false, &b.level)
+	h := handler(b, prometheus.NewRegistry(), testPage(t, b))
+	ask := func(method, token, body string, want int, level string) {
+		t.Helper()
+		request := httptest.NewRequest(method, "/api/v1/loglevel", strings.NewReader(body))
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request)
+		var answer levelAnswer
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if w.Code != want || answer.Level != level || (answer.Error == "") != (want == http.StatusOK) {
+			t.Errorf("%s %s: %d, %+v", method, body, w.Code, answer)
+		}
+	}
+	log.Debug("before")
+	ask(http.MethodGet, "", "", 200, "info")
+	ask(http.MethodPut, "", `{"level": "debug"}`, 401, "info")
+	ask(http.MethodPut, "wrong", `{"level": "debug"}`, 401, "info")
+	ask(http.MethodPut, canary, `{"level": "loud"}`, 400, "info")
+	ask(http.MethodPut, canary, `debug`, 400, "info")
+	ask(http.MethodPut, canary, `{"level": "debug"}`, 200, "debug")
+	log.Debug("between")
+	ask(http.MethodPut, canary, `{"level": "error"}`, 200, "error")
+	log.Warn("after")
+	if got := logged.String(); strings.Contains(got, "before") || !strings.Contains(got, "between") ||
+		strings.Contains(got, "after") {
+		t.Errorf("logged %q", got)
 	}
 }

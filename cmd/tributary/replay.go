@@ -103,7 +103,7 @@ func (o *replayOptions) wants(table string) bool {
 // replay publishes a part of the past, and says what it did, also when it did not end.
 func (p *program) replay(ctx context.Context, config Config, o replayOptions) error {
 	shown := newProgress(p.stderr, isTerminal(p.stderr))
-	log := newLogger(shown, config.Log, isTerminal(p.stderr))
+	log := newLogger(shown, config.Log, isTerminal(p.stderr), new(slog.LevelVar))
 	stop := make(chan struct{})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
 
@@ -130,6 +131,7 @@ func openRegistry(o runOptions) (*schema.Registry, error) {
 		return nil, err
 	}
 	options.Logger, options.Registered = o.Log, o.Board.chronicle.registered
+	o.Metrics.registry.observe(&options)
 	return schema.NewRegistry(options)
 }
 
@@ -215,7 +217,7 @@ func (p *pipeline) hold(ctx context.Context) error {
 	if err := slot.Usable(p.system.Database); err != nil {
 		return needsPerson{err}
 	}
-	if err := p.standBy(ctx); err != nil {
+	if err := p.standBy(ctx, conn); err != nil {
 		return err
 	}
 	// Only now does nobody else move it.
@@ -227,7 +229,7 @@ func (p *pipeline) hold(ctx context.Context) error {
 }
 
 // standBy takes the slot as soon as it is free. The slot is the leader's lock: whoever holds it leads.
-func (p *pipeline) standBy(ctx context.Context) error {
+func (p *pipeline) standBy(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
 		stream, err := decoder.Open(ctx, p.streamOptions(nil))
 		var busy *decoder.SlotBusyError
@@ -241,6 +243,7 @@ func (p *pipeline) standBy(ctx context.Context) error {
 		if p.now.state(stateStandby, busy.Error()) {
 			p.Log.Info("standing by", "holder", busy.Error())
 		}
+		p.glimpse(ctx, conn)
 		if err := wait(ctx, standbyInterval); err != nil {
 			return err
 		}

@@ -55,26 +55,39 @@ func (o runOptions) at(point string) error {
 type metrics struct {
 	publisher *publisher.Metrics
 	snapshot  *snapshot.Metrics
-	errors    *prometheus.CounterVec // by code
+	registry  registryMetrics
+	errors    *prometheus.CounterVec // by component and code
+	restarts  *prometheus.CounterVec // by component
 }
 
 // newMetrics registers the metrics of all packages, and those of the program itself.
 func newMetrics(registry prometheus.Registerer) metrics {
 	m := metrics{
-		publisher.NewMetrics(registry), snapshot.NewMetrics(registry),
+		publisher.NewMetrics(registry), snapshot.NewMetrics(registry), newRegistryMetrics(registry),
 		prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_errors_total",
 			Help: "Errors that ended the pipeline or made it start again, by their code: tributary errors CODE.",
-		}, []string{"code"}),
+		}, []string{"component", "code"}),
+		prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_source_reconnects_total",
+			Help: "How often the pipeline began anew, and with it the replication connection, by where the error was.",
+		}, []string{"reason"}),
 	}
-	registry.MustRegister(m.errors)
+	for _, component := range components {
+		m.restarts.WithLabelValues(component)
+	}
+	registry.MustRegister(m.errors, m.restarts)
 	return m
 }
 
-// failed counts an error.
-func (m metrics) failed(code string) {
-	if m.errors != nil {
-		m.errors.WithLabelValues(code).Inc()
+// failed counts an error, after which the pipeline begins anew or not.
+func (m metrics) failed(code string, again bool) {
+	if m.errors == nil {
+		return
+	}
+	m.errors.WithLabelValues(componentOf(code), code).Inc()
+	if again {
+		m.restarts.WithLabelValues(componentOf(code)).Inc()
 	}
 }
 
@@ -114,23 +127,34 @@ func (p *program) runCommand() *cobra.Command {
 }
 
 // newRegistry holds the metrics of the process, of the program's version, and those that the board knows.
-func newRegistry(b *board) *prometheus.Registry {
+// What is registered with the second gets, like all of the program's own, pipeline and slot as labels.
+func newRegistry(b *board) (*prometheus.Registry, prometheus.Registerer) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
-		slotCollector{b}, statusCollector{b})
-	return registry
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	own := prometheus.WrapRegistererWith(prometheus.Labels{
+		"pipeline": b.base.Pipeline, "slot": b.base.Source.Slot,
+	}, registry)
+	own.MustRegister(buildInfo(), slotCollector{b}, statusCollector{b})
+	return registry, own
+}
+
+// readersGauge tells how many status pages are open.
+func readersGauge(readers func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tributary_http_sse_clients", Help: "Status pages that are open.",
+	}, func() float64 { return float64(readers()) })
 }
 
 // serve runs the pipeline beside the status server and the progress display, until the pipeline ends.
 func (p *program) serve(ctx context.Context, config Config) error {
 	shown := newProgress(p.stderr, isTerminal(p.stderr))
-	log := newLogger(shown, config.Log, isTerminal(p.stderr))
+	b := newBoard(config)
+	log := newLogger(shown, config.Log, isTerminal(p.stderr), &b.level)
 	for _, note := range config.notes {
 		log.Warn("configuration", "note", note)
 	}
-	b := newBoard(config)
-	registry := newRegistry(b)
+	registry, own := newRegistry(b)
 	listener, err := listen(ctx, config.HTTP.Listen)
 	switch {
 	case err != nil && config.Compatibility == "debezium" && config.origins["http.listen"].kind == "":
@@ -151,13 +175,14 @@ func (p *program) serve(ctx context.Context, config Config) error {
 			endSide()
 			return err
 		}
+		own.MustRegister(readersGauge(face.Readers))
 		group.Go(func() error { face.Run(side); return nil })
 		group.Go(func() error { return serveHTTP(side, listener, handler(b, registry, face)) })
 	}
 	group.Go(func() error { shown.run(side, b, log); return nil })
 	group.Go(func() error { p.watchSignals(side, log, stop, cancel); return nil })
 	err = p.supervise(ctx, runOptions{
-		Config: config, Log: log, Metrics: newMetrics(registry), Board: b, Stop: stop,
+		Config: config, Log: log, Metrics: newMetrics(own), Board: b, Stop: stop,
 	})
 	endSide()
 	if sideErr := group.Wait(); err == nil {
@@ -189,7 +214,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 		}
 		o.Board.Fail(err, retryable(err))
 		code, _, fix := explained(err)
-		o.Metrics.failed(code)
+		o.Metrics.failed(code, retryable(err))
 		var wait <-chan time.Time // stays nil where only a person helps
 		switch {
 		case retryable(err):

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +51,14 @@ var (
 // Resolve reads the secret. One newline at the end, as editors and mounted secrets leave it, is cut. An empty
 // source resolves to an empty secret. AWS is asked through a, for at most awsTimeout.
 func (s SecretSource) Resolve(ctx context.Context, a *awsAccess) (Secret, error) {
+	secret, err := s.resolve(ctx, a)
+	if kind, _, _ := strings.Cut(string(s), ":"); slices.Contains(secretKinds, kind) {
+		a.count(kind, err)
+	}
+	return secret, err
+}
+
+func (s SecretSource) resolve(ctx context.Context, a *awsAccess) (Secret, error) {
 	kind, name, _ := strings.Cut(string(s), ":")
 	name, field, _ := strings.Cut(name, "#")
 	if kind == "file" || kind == "env" {

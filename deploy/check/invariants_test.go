@@ -66,13 +66,13 @@ func TestRestricted(t *testing.T) {
 					t.Errorf("%s: %s: %v, want %v", set, name, want.what, want.value)
 				}
 			}
-			memory(t, set+": "+name, container)
+			memoryLimit(t, set+": "+name, container)
 		}
 	}
 }
 
-// memory compares what the Go runtime may use with what the container may.
-func memory(t *testing.T, name string, container any) {
+// memoryLimit compares what the Go runtime may use with what the container may.
+func memoryLimit(t *testing.T, name string, container any) {
 	t.Helper()
 	mib := func(text string) int {
 		n, unit := strings.TrimRight(text, "MGiB"), 1

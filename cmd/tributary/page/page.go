@@ -107,6 +107,9 @@ func (p *Page) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /events", p.events)
 }
 
+// Readers is how many pages are open now.
+func (p *Page) Readers() int { return len(p.readers) }
+
 // Run takes samples for the charts until the context ends.
 func (p *Page) Run(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
