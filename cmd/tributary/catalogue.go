@@ -87,6 +87,7 @@ func (p *program) errorsCommand() *cobra.Command {
 			"status page, metrics and check show the same codes.",
 		Example: "  tributary errors E122\n" +
 			"  tributary errors --json | jq -r '.[].code'",
+		ValidArgs: codes(),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("errors takes one code, but got %q too", args[1])}

@@ -49,7 +49,10 @@ type program struct {
 	signals        <-chan os.Signal // SIGTERM and SIGINT; nil in most tests
 	patience       time.Duration    // a signal sooner after the first counts as the same one
 	// ask puts a question to a person; an empty answer is that there is none. Nil asks nobody.
-	ask func(question string) (string, error)
+	ask  func(question string) (string, error)
+	keys []key // configKeys, once read
+	// flagsOf are the flags of the commands that have a configuration's, for completion.
+	flagsOf map[*cobra.Command]*configFlags
 	// run is the pipeline: run.go's, or a test's.
 	run func(ctx context.Context, o runOptions) error
 }
@@ -105,7 +108,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.AddCommand(p.initCommand(), p.runCommand(), p.checkCommand(), p.tailCommand(), p.statusCommand(),
 		p.snapshotCommand(), p.configCommand(), p.positionsCommand(), p.replayCommand(), p.rewindCommand(),
 		p.slotsCommand(), p.schemaCommand(), p.topicsCommand(), p.verifyCommand(), p.benchCommand(),
-		p.errorsCommand(), p.versionCommand())
+		p.errorsCommand(), p.completionCommand(), p.versionCommand())
+	p.completeFlags(root)
 	// Many type it, and --help need not list it twice.
 	root.Version = textOr(readBuild().Version, "unknown")
 	root.SetVersionTemplate("tributary {{.Version}}\n")
@@ -170,10 +174,14 @@ var aliases = map[string]string{
 // --help shows only those with a short name: `config schema` lists the keys.
 func (p *program) addConfigFlags(cmd *cobra.Command) *configFlags {
 	f := &configFlags{values: map[string]string{}, environ: p.environ}
+	if p.flagsOf == nil {
+		p.flagsOf, p.keys = map[*cobra.Command]*configFlags{}, configKeys()
+	}
+	p.flagsOf[cmd] = f
 	flags := cmd.Flags()
 	flags.StringVarP(&f.file, "config", "c", lookup(p.environ, "TRIBUTARY_CONFIG"), "the YAML file `FILE`")
 	flags.StringVar(&f.debezium, "from-debezium", "", "a Debezium connector's JSON `FILE` instead")
-	for _, k := range configKeys() {
+	for _, k := range p.keys {
 		short := aliases[k.path]
 		if short != "" {
 			addKeyFlag(flags, k, short, f.values)

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/spf13/cobra"
 
 	"github.com/tributary-cdc/tributary/decoder"
 	"github.com/tributary-cdc/tributary/schema"
@@ -69,28 +68,6 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%q: exit code %d, printed %s%s", test.args, code, stdout, stderr)
 		}
 	}
-}
-
-// TestHelp holds each command's help to its form: a description, two examples at least, 80 columns.
-func TestHelp(t *testing.T) {
-	var walk func(path []string, cmd *cobra.Command)
-	walk = func(path []string, cmd *cobra.Command) {
-		code, text, _ := execute(t, &program{}, append(append([]string(nil), path...), "--help")...)
-		if code != exitOK || strings.Count(cmd.Example, "tributary ") < 2 {
-			t.Errorf("%v: exit code %d, help\n%s", path, code, text)
-		}
-		for _, line := range strings.Split(text, "\n") {
-			if len(line) > usageColumns {
-				t.Errorf("%v: %d columns: %s", path, len(line), line)
-			}
-		}
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				walk(append(append([]string(nil), path...), sub.Name()), sub)
-			}
-		}
-	}
-	walk(nil, (&program{}).rootCommand())
 }
 
 // canaryConfig is a file whose every secret is the canary, and whose servers refuse.

@@ -63,6 +63,7 @@ func (p *program) schemaShowCommand() *cobra.Command {
 		Args: oneTable,
 	}
 	flags := p.addConfigFlags(cmd)
+	cmd.ValidArgsFunction = oneName(p.completeTables)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&only, "only", "", "print the text of one `HALF` alone: key or value")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -101,6 +102,7 @@ func (p *program) schemaDiffCommand() *cobra.Command {
 		Args: oneTable,
 	}
 	flags := p.addConfigFlags(cmd)
+	cmd.ValidArgsFunction = oneName(p.completeTables)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&alter, "alter", "", "the ALTER TABLE to try, or its `ACTIONS` alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

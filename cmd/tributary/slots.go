@@ -79,6 +79,7 @@ func (p *program) slotsShowCommand() *cobra.Command {
 		},
 	}
 	flags := p.addConfigFlags(cmd)
+	cmd.ValidArgsFunction = oneName(p.completeSlots)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return p.withSlots(cmd.Context(), flags, func(_ *pgconn.PgConn, c Config, all []shownSlot) error {
@@ -112,6 +113,7 @@ func (p *program) slotsDropCommand() *cobra.Command {
 		},
 	}
 	flags := p.addConfigFlags(cmd)
+	cmd.ValidArgsFunction = p.completeSlots
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return p.withSlots(cmd.Context(), flags, func(conn *pgconn.PgConn, c Config, all []shownSlot) error {

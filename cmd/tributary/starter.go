@@ -272,8 +272,8 @@ var starterKeys = []string{
 // starterText writes the keys that somebody set, and as comments those that many set one day.
 func starterText(c Config) string {
 	var b strings.Builder
-	b.WriteString("# tributary's configuration, written by tributary init. A key behind # has the value shown:\n" +
-		"# take the # away, and its section's, to change it.\n" +
+	b.WriteString("# tributary's configuration, written by tributary init. A key behind # has the value " +
+		"shown:\n# take the # away, and its section's, to change it.\n" +
 		"# All keys: tributary config print --comments. For editors: tributary config schema.\n")
 	set := func(k key) bool {
 		kind := c.origins[k.path].kind
