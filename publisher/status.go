@@ -31,14 +31,11 @@ type Status struct {
 	Tables         []TableStatus // by name
 	// Warnings are about topics, each told once.
 	Warnings []string
-<<<<<<< HEAD
 	// Again is why the records on their way are sent again, nil while nothing is refused.
 	Again error
-=======
 	// Working is how long the encoder has been at work without coming round; 0 while it waits, for whatever it
 	// may be. Seconds are much.
 	Working time.Duration
->>>>>>> e9c4ea3 (metrics: the whole list, by pipeline and slot; alerts with tests; liveness that means something)
 	// Err is what ended Run, nil while it runs.
 	Err error
 }

@@ -143,7 +143,7 @@ func (p *pipeline) again() {
 			if told != p.refused {
 				code, _, fix := explained(err)
 				p.Log.Warn("Kafka takes nothing, waiting", "code", code, "err", err, "fix", fix)
-				p.Metrics.failed(code)
+				p.Metrics.failed(code, false)
 				p.Board.chronicle.problem(time.Now().UTC(), code, told, fix)
 			}
 		}
