@@ -358,6 +358,23 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+// BenchmarkWindow puts finished bytes into windows, without encoding them: memory, partition, counts.
+func BenchmarkWindow(b *testing.B) {
+	w, to := &window{}, &topic{name: "t", partitions: 3}
+	key, value, at := make([]byte, 12), make([]byte, 280), time.Now()
+	b.ReportAllocs()
+	b.SetBytes(int64(len(key) + len(value)))
+	for b.Loop() {
+		if w.n == 50_000 {
+			w.reset()
+		}
+		r := w.next()
+		r.Key = w.slabs.keep(append(w.slabs.room(), key...))
+		r.Value = w.slabs.keep(append(w.slabs.room(), value...))
+		w.add(r, to, at)
+	}
+}
+
 // TestRollback drops the tail of a window and counts what is left.
 func TestRollback(t *testing.T) {
 	items := relationOf("items")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,9 @@ func (b *bench) forget(ctx context.Context, prefix string) error {
 	if _, err := b.kafka.DeleteTopics(ctx, append(own, prefix+".positions", prefix+".ledger")...); err != nil {
 		return err
 	}
+	if b.data.format == "json" {
+		return nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(removers)
 	for _, topic := range own {
@@ -232,8 +236,9 @@ delivery: %s
 replay: {keep: 0}
 snapshot: {mode: %s}
 http: {listen: "127.0.0.1:0"}
+format: {key: %[12]s, value: %[12]s}
 `, quoted(b.url), publication, slot, catchUp, quoted(b.options.kafka), prefix, prefix,
-		quoted(b.registry), prefix, r.mode, snapshot)
+		quoted(b.registry), prefix, r.mode, snapshot, cmp.Or(b.data.format, "avro"))
 	return prefix, path, os.WriteFile(path, []byte(config), 0o600)
 }
 
