@@ -26,8 +26,10 @@ const (
 	// atLeastWindows is how many there are in at-least-once mode, where each is free once it is acknowledged.
 	atLeastWindows = deliveryParts
 	// exactLinger is how long exactly-once lets a batch fill: the end of a window flushes it, and it bounds
-	// only how long the broker waits for the first records of a large one.
-	exactLinger = 20 * time.Millisecond
+	// only how long the broker waits for the first records of a large one. It is to see few requests of a
+	// transaction: while it adds the partitions of one to the transaction it puts off those of the next, and
+	// each of those is then tried again by itself, after a pause.
+	exactLinger = 100 * time.Millisecond
 	// concurrentBackoff is the pause while the broker still ends the transaction before. Kafka's client waits
 	// 20 ms by default, more than the broker needs.
 	concurrentBackoff = 2 * time.Millisecond
