@@ -113,7 +113,8 @@ func (db *database) receive(start, resume LSN, n int) []whole {
 		case <-limit.C:
 			n = 0
 		}
-		if len(all) >= n && !stopping {
+		// A slow machine may hand over the last one in parts.
+		if complete := len(all) >= n && (n == 0 || all[n-1].end > 0); complete && !stopping {
 			stopping = true
 			close(stop)
 		}
