@@ -171,7 +171,9 @@ func (d *Decoder) commit(c cursor, b *Batch) error {
 		b.Confirm = m.end
 	}
 	b.open, d.inTransaction = false, false
-	d.previous, d.lastCommit = m.end, m.end
+	// One that is dropped lies before the last of all, whose end SetResume told: whoever goes on from here, in
+	// another lane, may not meet that one.
+	d.previous, d.lastCommit = m.end, max(d.lastCommit, m.end)
 	return nil
 }
 
@@ -314,7 +316,7 @@ func (d *Decoder) logical(start LSN, c cursor, b *Batch) error {
 		return fmt.Errorf("LSN %s lies before %s, which came earlier", m.lsn, d.previous)
 	case !m.transactional && m.lsn <= d.resume:
 		// Its LSN is the end of its record, so that one that ends at resume began before it.
-		d.previous, d.lastCommit = m.lsn, m.lsn
+		d.previous, d.lastCommit = m.lsn, max(d.lastCommit, m.lsn)
 		return nil
 	case m.transactional:
 		d.ordinal++

@@ -256,6 +256,28 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestLastCommitAcrossLanes changes the lane while the server still sends again what is published. The other
+// lane may begin behind all of that, and its first transaction's LastCommit is still that of the last one.
+func TestLastCommitAcrossLanes(t *testing.T) {
+	for name, sentAgain := range map[string][][]byte{
+		"a transaction": {beginMessage(0x10), insertT, commitMessage(0x10, 0x20)},
+		"a message":     {logicalMessage(0, 0x20, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			main := newSession(t, DecoderOptions{})
+			main.SetResume(0x70, 0x68)
+			main.decode(append([][]byte{relationT}, sentAgain...)...)
+			stream := &Stream{decoder: main.Decoder, o: StreamOptions{Decoder: main.options}}
+			lane := &testSession{t: t, Decoder: stream.successor(), b: new(Batch)}
+			lane.decode(relationT, beginMessage(0x70), insertT, commitMessage(0x70, 0x80))
+			lane.want("0/70 first last 0/80 c1; confirm 0/80")
+			if got := lane.b.Transactions[0].LastCommit; got != 0x68 {
+				t.Errorf("last commit %s, want 0/68", got)
+			}
+		})
+	}
+}
+
 // TestSplitAnywhere hands the batch over after every message and after every second, third and so on: the
 // parts put together are the whole.
 func TestSplitAnywhere(t *testing.T) {
