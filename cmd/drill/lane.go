@@ -23,14 +23,17 @@ const (
 // striker brings a fault about.
 type striker = func(ctx context.Context, l *life, r *rand.Rand) error
 
-// laneFaults strike a pipeline that is in the catch-up lane.
-func laneFaults() []fault {
-	return []fault{
+// laneFaults strike a pipeline that is in the catch-up lane, twins one whose server has a standby.
+func laneFaults(twins bool) []fault {
+	all := []fault{
 		{"kill in the lane", 3, killInLane},
 		{"walsender terminated in the lane", 1, inLane(terminateWalsender)},
 		{"postgres immediate in the lane", 2, inLane(restartPostgres("immediate"))},
-		{"promote in the lane", 2, inLane(promote)},
 	}
+	if twins {
+		all = append(all, fault{"promote in the lane", 2, inLane(promote)})
+	}
+	return all
 }
 
 // inLane brings a fault about while changes are read through SQL.

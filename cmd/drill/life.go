@@ -113,7 +113,7 @@ func begin(ctx context.Context, s settings, round int) (l *life, err error) {
 	size := 1 + random(s, round, writerCount+1).IntN(2)
 	if random(s, round, writerCount+3).IntN(3) > 0 {
 		l.catchUp = laneBytes
-		l.faults = append(l.faults, withPrefix(laneFaults(), s.only)...)
+		l.faults = append(l.faults, withPrefix(laneFaults(l.standby != nil), s.only)...)
 	}
 	l.fleet, err = newFleet(s.binary, l.dir, size, l.config(registry))
 	return l, err
