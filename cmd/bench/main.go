@@ -115,7 +115,8 @@ func groups(o *options) []group {
 	// Ten thousand topics take minutes to make and to remove.
 	most := manyTables(10_000, 1)
 	live := func(o *options) []reader {
-		return slices.DeleteFunc(lanes(o, most.name, false), func(r reader) bool { return r.catchUp == catchUpBytes })
+		inLane := func(r reader) bool { return r.catchUp == catchUpBytes }
+		return slices.DeleteFunc(lanes(o, most.name, false), inLane)
 	}
 	all := []group{
 		{narrow(), narrowReaders, (*bench).backlogs},
