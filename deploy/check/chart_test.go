@@ -185,6 +185,7 @@ func TestValues(t *testing.T) {
 	for _, bad := range []string{
 		"replicaCount: 3", "replicas: 1", "image: {digest: latest}", "resources: {limits: {memory: 1e9}}",
 		"source: {password: secret}", "networkPolicy: {postgres: {cidrs: [everywhere]}}", "memoryLimitPercent: 100",
+		"config: {topic: {partitons: 3}}", "config: {delivery: twice}", "config: {source: {tables: 7}}",
 	} {
 		if schema.Validate(read(bad)) == nil {
 			t.Errorf("the schema of the values takes %s", bad)
