@@ -405,3 +405,24 @@ func TestRollback(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowForgetsLargeValues: a window that waits to be filled again keeps nothing of a value that needed
+// memory of its own.
+func TestWindowForgetsLargeValues(t *testing.T) {
+	items := relationOf("items")
+	b, tb := builderOf(t, items, Options{})
+	w, tx := &window{}, &decoder.Transaction{Commit: 1}
+	for _, size := range []int{1, 2 * slabBytes, 1} {
+		c := insert(items, size, strings.Repeat("v", size))
+		b.source(tx, &c, 0, 0, time.Unix(0, 0))
+		if _, err := b.change(w, tb, tx, &c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.reset()
+	for i := range 3 {
+		if r := w.record(i); r.Key != nil || r.Value != nil {
+			t.Errorf("record %d keeps %d bytes", i, len(r.Value))
+		}
+	}
+}

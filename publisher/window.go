@@ -174,6 +174,12 @@ func (w *window) add(r *kgo.Record, to *topic, at time.Time) {
 
 // reset empties the window and keeps its memory, but for what a large value needed.
 func (w *window) reset() {
+	if w.slabs.outgrown {
+		// The records would keep it until they are made anew.
+		for _, chunk := range w.chunks {
+			clear(chunk)
+		}
+	}
 	w.slabs.reset()
 	w.tallies.reset()
 	w.changes = w.changes[:0]
@@ -206,6 +212,8 @@ func (g *group) reset() {
 type slabs struct {
 	all  [][]byte
 	used int // how many of all are full or being filled
+	// outgrown says that something has memory of its own.
+	outgrown bool
 }
 
 // room returns memory to append to: empty, with at least slabRoom of capacity. Whoever has appended calls
@@ -230,9 +238,11 @@ func (s *slabs) keep(p []byte) []byte {
 	last := s.all[s.used-1]
 	if free := cap(last) - len(last); len(p) <= free && cap(p) == free {
 		s.all[s.used-1] = last[:len(last)+len(p)]
+	} else {
+		s.outgrown = true
 	}
 	return p[:len(p):len(p)]
 }
 
 // reset frees everything.
-func (s *slabs) reset() { s.used = 0 }
+func (s *slabs) reset() { s.used, s.outgrown = 0, false }
