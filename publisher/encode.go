@@ -357,7 +357,13 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 		e.begun, counts = true, e.at.taken.Counts
 	}
 	e.b.numbers.reset(counts)
-	return e.makeRoom(ctx)
+	if err := e.makeRoom(ctx); err != nil {
+		return err
+	}
+	// The decoder may know of one in between that touched nothing captured. What a restart in the middle of
+	// this one has of its records must name the same as those before.
+	e.at.lastCommit = max(e.at.lastCommit, t.LastCommit)
+	return nil
 }
 
 // makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole

@@ -397,6 +397,33 @@ func TestSplitElsewhere(t *testing.T) {
 	}
 }
 
+// TestSplitKeepsItsPredecessor has a crash in the middle of a transaction that follows one of which the
+// publisher has seen nothing: what is stored is the last commit that its records named.
+func TestSplitKeepsItsPredecessor(t *testing.T) {
+	a := relationOf("a")
+	r := newRig(t)
+	r.o.WindowRecords = 1
+	crash := 3
+	r.o.step = func(s step) error {
+		if s == stepCommitted {
+			if crash--; crash == 0 {
+				return errCrashed
+			}
+		}
+		return nil
+	}
+	s := newStory().transaction(insert(a, 1, "before"))
+	s.lsn, s.last = s.lsn+1000, 3050 // one that touched nothing captured
+	s.transaction(insert(a, 2, "x"), insert(a, 3, "x"), insert(a, 4, "x"), insert(a, 5, "x"))
+	if _, err := r.run(s.cut()); !errors.Is(err, errCrashed) {
+		t.Fatalf("want a crash, got %v", err)
+	}
+	stored := r.stored()
+	if stored.Split == nil || stored.Position.Commit != 4000 || stored.LastCommit != 3050 {
+		t.Errorf("stored in the middle of 0/FA0: got %+v", stored)
+	}
+}
+
 // TestRealKafka crashes at random steps against the Kafka that TRIBUTARY_TEST_KAFKA names.
 func TestRealKafka(t *testing.T) {
 	brokers := local.RealKafka(t)
