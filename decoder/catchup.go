@@ -25,10 +25,15 @@ const (
 	// temporary files.
 	roundMemory = "128MB"
 	// A look at how far the stream is behind is taken when it has not been at its end for lookAfter, once in
-	// lookInterval, and after refusalPause when the server has refused.
+	// lookInterval, and after refusalPause when the server has refused. A server that collects a large
+	// transaction is silent, which looks like the end: a stream that has moved looks in lookAnyway in any case.
 	lookAfter    = 2 * time.Second
 	lookInterval = 5 * time.Second
+	lookAnyway   = 30 * time.Second
 	refusalPause = 5 * time.Minute
+	// stallPatience is how long a call stays open that nobody can read on, as Kafka takes nothing. While it is
+	// open it holds the server's xmin, and vacuum cannot remove what has been deleted since.
+	stallPatience = time.Minute
 	// lookTimeout bounds it: the copy of a slot takes milliseconds.
 	lookTimeout = 30 * time.Second
 	// catchUpSuffix ends the name of the copy.
@@ -46,9 +51,12 @@ type CatchUpOptions struct {
 	// connection that would be opened anew.
 	Stay bool
 
-	// For tests: interval is lookInterval, and lookAfter too then; least is leastRound, most mostAgain.
-	interval    time.Duration
-	least, most int64
+	// For tests: interval is lookInterval, and lookAfter and lookAnyway too then; stall is stallPatience and
+	// standbyPatience, least is leastRound, most mostAgain. With wait the stream waits for what its first look
+	// finds.
+	interval, stall time.Duration
+	least, most     int64
+	wait            bool
 }
 
 // tooMuch says that a round would have to decode too much again.
@@ -67,12 +75,21 @@ func (o CatchUpOptions) round() int64 {
 	return leastRound
 }
 
-// pace is how often a look is taken, and of a stream that has not been at its end for how long.
-func (o CatchUpOptions) pace() (interval, after time.Duration) {
-	if o.interval > 0 {
-		return o.interval, o.interval
+// patience is how long a call stays open that nobody reads on, and how long the standbys may hold one up.
+func (o CatchUpOptions) patience() (stall, standbys time.Duration) {
+	if o.stall > 0 {
+		return o.stall, o.stall
 	}
-	return lookInterval, lookAfter
+	return stallPatience, standbyPatience
+}
+
+// pace is how often a look is taken: of a stream that has not been at its end for after, or that has moved,
+// whether it seemed to be at its end or not.
+func (o CatchUpOptions) pace() (interval, after, anyway time.Duration) {
+	if o.interval > 0 {
+		return o.interval, o.interval, o.interval
+	}
+	return lookInterval, lookAfter, lookAnyway
 }
 
 // catchUp is the catch-up lane while it is in use. It belongs to the goroutine that owns the Stream.
@@ -83,6 +100,7 @@ type catchUp struct {
 	// dropped when it is read again.
 	main     *Decoder
 	opened   LSN
+	stood    LSN  // where the slot stood when it was copied
 	renewed  LSN  // how far it had come when it was opened, or this lane was taken
 	reopened bool // for the way back
 	// What the last round that was read to its end has told: up to where the slot's changes have come, where
@@ -98,6 +116,7 @@ type catchUp struct {
 	call                   []byte    // the messages of one round
 	failover               bool      // the slot is copied to standbys, ahead of which it must not be read
 	held                   time.Time // since when those hold the next round up
+	gone                   bool      // the session was given up: the way back begins when something is taken
 }
 
 // crossing is what a Stream knows of its lanes.
@@ -105,6 +124,7 @@ type crossing struct {
 	catch     *catchUp  // nil in the live lane
 	look      *look     // nil when none is taken
 	looked    time.Time // when the next one is due
+	lookedAt  LSN       // how far the stream had come at the last one
 	refusal   error     // why the catch-up lane was not taken
 	reopening bool      // the main connection is being opened anew
 	away      bool      // and there is none
@@ -140,20 +160,25 @@ type looked struct {
 }
 
 // consider looks from time to time whether the catch-up lane is to be taken, and takes it between two
-// transactions. It never waits.
+// transactions. It never waits, but for tests.
 func (s *Stream) consider(to Limit, now time.Time) error {
 	o := s.o.CatchUp
-	if o.Bytes <= 0 || s.o.Connect.URL == "" || to.LSN > 0 && !o.Stay {
+	if !s.mayCross(to.LSN) {
 		return nil
 	}
 	if s.look == nil {
-		interval, after := o.pace()
-		if now.Before(s.looked) || !s.looked.IsZero() && now.Sub(s.caughtUp) < after {
+		if !s.lookDue(now) {
 			return nil
 		}
-		s.looked = now.Add(interval)
-		s.startLook(max(s.decoder.previous, s.decoder.resume, s.idleEnd, s.o.Start))
-		return nil
+		first := s.looked.IsZero()
+		interval, _, _ := o.pace()
+		s.looked, s.lookedAt = now.Add(interval), s.lastData
+		s.startLook(s.reached())
+		if !o.wait || !first {
+			return nil
+		}
+		found := <-s.look.answer
+		s.look.answer <- found
 	}
 	if s.decoder.InTransaction() {
 		return nil // the copy waits for its end
@@ -175,6 +200,39 @@ func (s *Stream) consider(to Limit, now time.Time) error {
 	default:
 	}
 	return nil
+}
+
+// lookDue says whether it is time for a look.
+func (s *Stream) lookDue(now time.Time) bool {
+	interval, after, anyway := s.o.CatchUp.pace()
+	switch {
+	case s.looked.IsZero():
+		return true
+	case now.Before(s.looked):
+		return false
+	case now.Sub(s.caughtUp) >= after:
+		return true
+	}
+	return s.lastData > s.lookedAt && now.Sub(s.looked) >= anyway-interval
+}
+
+// crossingDue says that a look has its answer and the stream stands between two transactions, where the lane
+// can be taken: under a load of large transactions what has been received seldom ends there.
+func (s *Stream) crossingDue(until LSN) bool {
+	return s.look != nil && len(s.look.answer) > 0 && !s.decoder.InTransaction() && s.mayCross(until)
+}
+
+// mayCross says that the lane may be taken: not by a stream that will be held at a point, where a call would
+// stay open.
+func (s *Stream) mayCross(until LSN) bool {
+	o := s.o.CatchUp
+	return o.Bytes > 0 && s.o.Connect.URL != "" && (until == 0 || o.Stay)
+}
+
+// hasMore says that a message is complete in the buffer of the connection that is read.
+func (s *Stream) hasMore() bool {
+	_, _, size, err := s.source().peek()
+	return size > 0 || err != nil
 }
 
 // refuse notes that the lane cannot be used for now.
@@ -269,6 +327,9 @@ func prepareRounds(ctx context.Context, conn *pgconn.PgConn, o StreamOptions, fa
 	return fault(doing, conn.SyncConn(ctx))
 }
 
+// errBeyond says that a round has come further than the standbys.
+var errBeyond = errors.New("a record reaches beyond the standbys in synchronized_standby_slots")
+
 // errStandbys says that only the standbys hold the stream up.
 var errStandbys = errors.New("the standbys in synchronized_standby_slots are behind too")
 
@@ -279,7 +340,8 @@ func tooFar(again int64) error {
 }
 
 // standbyMargin is how far a round stays behind the standbys. A round ends with the record that reaches its
-// limit, and a record may reach beyond it.
+// limit, and a record may reach beyond it: nothing is taken of a round that ends beyond the standbys, where a
+// record larger than this stands.
 const standbyMargin = 1 << 20
 
 // standbyLimit returns up to where all standbys have come that a failover slot waits for, 0 when it waits for
@@ -317,16 +379,21 @@ const (
 	stateName   = "tributary_state"
 
 	// A pg_lsn has no addition before Postgres 14.
-	changesQuery = `SELECT lsn, data FROM pg_catalog.pg_logical_slot_get_binary_changes(%[1]s,
+	changesQuery = `SELECT %[5]s, data FROM pg_catalog.pg_logical_slot_get_binary_changes(%[1]s,
 		(SELECT (to_hex(u.n >> 32) || '/' || to_hex(u.n & 4294967295))::pg_lsn FROM (
 			SELECT pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::bigint +
 				greatest(%[2]d, least(pg_wal_lsn_diff(confirmed_flush_lsn, restart_lsn)::bigint, %[3]d)) AS n
 			FROM pg_catalog.pg_replication_slots WHERE slot_name = %[1]s) AS u), NULL, VARIADIC %[4]s)`
+	// standbysQuery is up to where the standbys have come, null without any.
+	standbysQuery = `FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY (string_to_array(
+		translate(current_setting('synchronized_standby_slots'), ' "', ''), ','))`
 	// The same, no further than the standbys.
 	standbyQuery = `(SELECT least((to_hex(u.n >> 32) || '/' || to_hex(u.n & 4294967295))::pg_lsn,
-			(SELECT min(restart_lsn) - %d::numeric FROM pg_catalog.pg_replication_slots
-			WHERE slot_name = ANY (string_to_array(translate(current_setting('synchronized_standby_slots'),
-			' "', ''), ',')))) FROM (`
+			(SELECT min(restart_lsn) - %d::numeric ` + standbysQuery + `)) FROM (`
+	// In place of the LSN: null in every row of a round that has come further than the standbys. It is computed
+	// once, at the first row, when the round has been collected and the copy moved.
+	withinQuery = `CASE WHEN (SELECT coalesce(c.confirmed_flush_lsn <= (SELECT min(restart_lsn) ` +
+		standbysQuery + `), true) FROM pg_catalog.pg_replication_slots c WHERE c.slot_name = %[1]s) THEN lsn END`
 	stateQuery = `SELECT confirmed_flush_lsn, restart_lsn, CASE WHEN pg_catalog.pg_is_in_recovery()
 		THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = %s`
@@ -345,8 +412,12 @@ func roundQuery(o StreamOptions, version int, failover bool) string {
 	for i, word := range plugin {
 		plugin[i] = quoteLiteral(word)
 	}
-	text := fmt.Sprintf(changesQuery, quoteLiteral(copyName(o.Slot)), o.CatchUp.round(), int64(mostRound),
-		"ARRAY["+strings.Join(plugin, ", ")+"]")
+	slot, lsn := quoteLiteral(copyName(o.Slot)), "lsn"
+	if failover {
+		lsn = fmt.Sprintf(withinQuery, slot)
+	}
+	text := fmt.Sprintf(changesQuery, slot, o.CatchUp.round(), int64(mostRound),
+		"ARRAY["+strings.Join(plugin, ", ")+"]", lsn)
 	if failover {
 		plain := "(SELECT (to_hex(u.n >> 32) || '/' || to_hex(u.n & 4294967295))::pg_lsn FROM ("
 		text = strings.Replace(text, plain, fmt.Sprintf(standbyQuery, standbyMargin), 1)

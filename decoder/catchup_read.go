@@ -21,12 +21,16 @@ const (
 	standbyPatience = 5 * time.Second
 )
 
+// nullLength is the length of a column that is null.
+const nullLength = 1<<32 - 1
+
 // takeLane begins to read through SQL what follows what has come.
 func (s *Stream) takeLane(found looked) error {
-	reached := max(s.decoder.previous, s.decoder.resume, s.idleEnd, s.o.Start)
+	reached := s.reached()
 	c := &catchUp{
 		wire: newWire(found.conn.Conn(), socketOf(found.conn), s.o.MaxRowBytes), conn: found.conn,
-		main: s.decoder, opened: reached, renewed: reached, failover: found.slot.Failover,
+		main: s.decoder, opened: reached, renewed: reached,
+		stood: found.slot.Confirmed, failover: found.slot.Failover,
 		position: found.slot.Confirmed, restart: found.slot.Restart, end: found.slot.ServerEnd, turned: true,
 	}
 	if err := c.encode(); err != nil {
@@ -41,11 +45,17 @@ func (s *Stream) takeLane(found looked) error {
 	return nil
 }
 
-// successor is a decoder for another session, which goes on where the present one is.
+// successor is a decoder for the other session, which goes on where the present one is. The copy begins where
+// the slot stands, which may be far before.
 func (s *Stream) successor() *Decoder {
 	d := NewDecoder(s.o.Decoder)
-	d.SetResume(max(s.decoder.previous, s.decoder.resume), s.decoder.lastCommit)
+	d.SetResume(s.reached(), s.decoder.lastCommit)
 	return d
+}
+
+// reached is up to where everything has come, or was not asked for: nothing that commits before is missing.
+func (s *Stream) reached() LSN {
+	return max(s.decoder.previous, s.decoder.resume, s.idleEnd, s.o.Start)
 }
 
 // encode makes the messages that call a round.
@@ -79,6 +89,9 @@ func (s *Stream) fromRound(kind byte, body []byte, until LSN) (before, after boo
 	c := s.catch
 	switch kind {
 	case 'D':
+		if c.refused != nil {
+			return false, false, nil // the rest of a round of which nothing is taken
+		}
 		return s.dataRow(body, until)
 	case 'E':
 		err := refusal("read slot "+s.o.Slot+" through SQL", body)
@@ -99,13 +112,18 @@ func (s *Stream) fromRound(kind byte, body []byte, until LSN) (before, after boo
 // dataRow takes one row: a change, of two columns, or how far the round has come, of three.
 //
 //	columns 2 | 8 4 | LSN 8 | length 4 | pgoutput message
+//	columns 2 | -1 4 | length 4 | pgoutput message
 //	columns 2 | 8 4 | position 8 | 8 4 | restart LSN 8 | 8 4 | end of WAL 8
 func (s *Stream) dataRow(body []byte, until LSN) (before, after bool, err error) {
 	if len(body) < 18 {
 		return false, false, fmt.Errorf("stream slot %s: a row of %d bytes", s.o.Slot, len(body))
 	}
+	c := s.catch
 	first := LSN(binary.BigEndian.Uint64(body[6:]))
 	switch columns := binary.BigEndian.Uint16(body); {
+	case columns == 2 && binary.BigEndian.Uint32(body[2:]) == nullLength:
+		c.refused = errBeyond
+		return false, false, nil
 	case columns == 2:
 		before, err := s.change(first, body[18:], until)
 		return before, false, err
@@ -113,7 +131,6 @@ func (s *Stream) dataRow(body []byte, until LSN) (before, after bool, err error)
 		return false, false, fmt.Errorf("stream slot %s: a row of %d columns and %d bytes", s.o.Slot, columns,
 			len(body))
 	}
-	c := s.catch
 	if first < c.position || s.decoder.InTransaction() {
 		return false, false, fmt.Errorf("stream slot %s: a round ended at %s, the one before at %s",
 			s.o.Slot, first, c.position)
@@ -136,6 +153,9 @@ func (c *catchUp) behind() int64 { return int64(c.end) - int64(c.position) }
 // steer decides, between rounds, how to go on.
 func (s *Stream) steer(ctx context.Context, out chan<- *Batch, now time.Time) error {
 	c := s.catch
+	if c.gone {
+		return s.resumeLive(ctx, out)
+	}
 	if c.refused != nil {
 		return s.returnLive(ctx, out, c.refused)
 	}
@@ -217,9 +237,10 @@ func (s *Stream) callRounds(ctx context.Context, out chan<- *Batch, ahead int, n
 	if c.rounds > 0 {
 		return nil
 	}
-	asking, cancel := context.WithTimeout(ctx, lookTimeout)
+	// Nobody answers the server meanwhile.
+	asking, cancel := context.WithTimeout(ctx, min(lookTimeout, s.pacer.interval))
 	defer cancel()
-	if err := c.conn.Conn().SetDeadline(time.Time{}); err != nil {
+	if err := c.wire.lend(); err != nil {
 		return s.lost(err)
 	}
 	limit, err := standbyLimit(asking, c.conn)
@@ -233,7 +254,7 @@ func (s *Stream) callRounds(ctx context.Context, out chan<- *Batch, ahead int, n
 	if c.held.IsZero() {
 		c.held = now
 	}
-	if now.Sub(c.held) > standbyPatience {
+	if _, patience := s.o.CatchUp.patience(); now.Sub(c.held) > patience {
 		return s.returnLive(ctx, out, errStandbys)
 	}
 	c.again = now.Add(wake)
@@ -299,10 +320,13 @@ func (s *Stream) returnLive(ctx context.Context, out chan<- *Batch, reason error
 		}
 	}
 	now := time.Now()
-	if reason != nil {
+	interval, _, _ := s.o.CatchUp.pace()
+	switch {
+	case errors.Is(reason, errStalled):
+		s.looked = now.Add(interval)
+	case reason != nil:
 		s.refuse(reason, now)
-	} else {
-		interval, _ := s.o.CatchUp.pace()
+	default:
 		s.looked = now.Add(interval)
 		s.o.Logger.Info("caught up: streaming", "slot", s.o.Slot, "lsn", c.position)
 	}
@@ -312,6 +336,38 @@ func (s *Stream) returnLive(ctx context.Context, out chan<- *Batch, reason error
 	s.decoder.SetResume(max(previous.previous, previous.resume), previous.lastCommit)
 	s.o.Failpoint(pointCrossed)
 	return nil
+}
+
+// errStalled says that the session that read through SQL was given up.
+var errStalled = errors.New("nothing was taken for long while a call was being read: it was given up")
+
+// giveUp ends a call that nobody reads on, as nobody takes what it has: while it is open vacuum cannot remove
+// what has been deleted since. The main connection stays, and with it the slot. A temporary slot is read
+// through SQL to its end, whatever it takes.
+func (s *Stream) giveUp(now time.Time) {
+	c, since := s.catch, s.stillSince()
+	if c == nil || c.gone || c.rounds == 0 || s.o.CatchUp.Stay || since.IsZero() {
+		return
+	}
+	if patience, _ := s.o.CatchUp.patience(); now.Sub(since) < patience {
+		return
+	}
+	s.o.Logger.Info("nothing is taken: the session that reads through SQL is given up", "slot", s.o.Slot,
+		"for", now.Sub(since))
+	c.hangUp()
+	c.gone, c.rounds, c.conn = true, 0, nil
+}
+
+// resumeLive goes back to the main connection when the session that reads through SQL was given up, once the
+// channel takes what there is. Where a part of a transaction has left only what is stored tells how to go on.
+func (s *Stream) resumeLive(ctx context.Context, out chan<- *Batch) error {
+	if err := s.deliver(ctx, out); err != nil {
+		return err
+	}
+	if s.decoder.InTransaction() {
+		return &ConnectionLostError{Doing: "stream slot " + s.o.Slot, Cause: errStalled}
+	}
+	return s.returnLive(ctx, out, errStalled)
 }
 
 // endCatchUp ends the session that reads through SQL, and with it the copy.

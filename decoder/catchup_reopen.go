@@ -24,6 +24,7 @@ func (s *Stream) reopen(ctx context.Context, out chan<- *Batch) error {
 		return err
 	}
 	began, old, confirmed := time.Now(), s.pid, s.confirmed()
+	at := max(confirmed, s.catch.stood) // nothing may be confirmed yet
 	s.reopening = true
 	defer func() { s.reopening = false }()
 	if err := s.partWith(confirmed); err != nil {
@@ -31,7 +32,7 @@ func (s *Stream) reopen(ctx context.Context, out chan<- *Batch) error {
 	}
 	s.away = true
 	s.o.Failpoint(pointParted)
-	next, err := s.startAgain(ctx, confirmed, int(old))
+	next, err := s.startAgain(ctx, at, int(old))
 	if err != nil {
 		// After a stop nothing is left to be done with the slot, and all is confirmed.
 		s.closed = !errors.Is(err, ErrStopped)
@@ -43,12 +44,12 @@ func (s *Stream) reopen(ctx context.Context, out chan<- *Batch) error {
 	s.wire, s.pid, s.timeout = next.wire, next.pid, next.timeout
 	s.answered = time.Now()
 	s.pacer = pacer{interval: next.pacer.interval, last: s.answered, flush: confirmed}
-	s.catch.opened, s.catch.renewed, s.catch.main = confirmed, s.catch.position, next.decoder
+	s.catch.opened, s.catch.renewed, s.catch.main = at, s.catch.position, next.decoder
 	s.catch.asks = 0
 	s.publish(s.answered)
-	s.o.Logger.Info("main connection opened anew", "slot", s.o.Slot, "lsn", confirmed, "pid", s.pid,
+	s.o.Logger.Info("main connection opened anew", "slot", s.o.Slot, "lsn", at, "pid", s.pid,
 		"took", time.Since(began))
-	return s.stillOurs(ctx, confirmed)
+	return s.stillOurs(ctx, at)
 }
 
 // settled waits until all that was delivered is durable.
@@ -113,8 +114,8 @@ func openMain(ctx context.Context, o StreamOptions) (*Stream, error) {
 // errTaken says that another instance had the slot while nobody held it here.
 var errTaken = errors.New("another session has had the slot and moved it on")
 
-// stillOurs asks whether the slot stands where it was left.
-func (s *Stream) stillOurs(ctx context.Context, confirmed LSN) error {
+// stillOurs asks whether the slot stands where it was left, at at or before.
+func (s *Stream) stillOurs(ctx context.Context, at LSN) error {
 	options := s.o.Connect
 	options.Replication = false
 	conn, err := Connect(ctx, options)
@@ -126,7 +127,7 @@ func (s *Stream) stillOurs(ctx context.Context, confirmed LSN) error {
 	if err != nil {
 		return err
 	}
-	if slot == nil || slot.Confirmed > confirmed {
+	if slot == nil || slot.Confirmed > at {
 		return &ConnectionLostError{Doing: "open slot " + s.o.Slot + " anew", Cause: errTaken}
 	}
 	return nil

@@ -108,6 +108,7 @@ func (s *Stream) serve(now time.Time) error {
 	if err := s.probeShutdown(now); err != nil {
 		return err
 	}
+	s.giveUp(now)
 	if !s.held.IsZero() || !s.blocked.IsZero() || s.catch != nil {
 		if err := s.unread(now); err != nil {
 			return err
@@ -162,14 +163,19 @@ type probe struct {
 	answer chan error
 }
 
+// stillSince is since when nothing is read, as nobody takes it or by Hold; zero when it is.
+func (s *Stream) stillSince() time.Time {
+	if s.blocked.IsZero() || !s.held.IsZero() && s.held.Before(s.blocked) {
+		return s.held
+	}
+	return s.blocked
+}
+
 // probeShutdown finds out whether the server is shutting down while nothing is read: its demands for a
 // reply are then behind the data that waits in the socket, and its shutdown would wait for us. A server
 // that shuts down says so to whoever connects.
 func (s *Stream) probeShutdown(now time.Time) error {
-	since := s.blocked
-	if since.IsZero() || !s.held.IsZero() && s.held.Before(since) {
-		since = s.held
-	}
+	since := s.stillSince()
 	if s.probe != nil {
 		select {
 		case err := <-s.probe.answer:

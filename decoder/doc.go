@@ -55,7 +55,11 @@
 //     it. Then, or when the slot was moved meanwhile, the stream ends as with any slot that another has
 //     taken.
 //   - A failover slot is not read beyond what the standbys in synchronized_standby_slots have confirmed,
-//     short of it by a megabyte, since a call ends with the record that reaches its limit.
+//     short of it by a megabyte, since a call ends with the record that reaches its limit. Of a call that has
+//     still come further nothing is taken. Where they lag the live lane waits for them.
+//   - A call that nobody reads on, as while Kafka is down, holds the server's xmin, and with it back vacuum.
+//     After a minute it is ended. The main connection stays, and reading begins again there when something is
+//     taken, or with another session if a part of a transaction has left.
 //
 // Each call decodes again from the copy's restart LSN. So a round reads as much as that is away, at least 64
 // MiB and at most 1 GiB of WAL, and a copy whose restart LSN lies more than 2 GiB back, as behind a

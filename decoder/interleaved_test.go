@@ -19,7 +19,7 @@ type whole struct {
 // records stand back to back, and expects every later one whole, and no earlier one, when the stream starts
 // there again: once as the server cuts it off, once as a stored position does.
 func TestInterleaved(t *testing.T) {
-	onServers(t, func(t *testing.T, db *database) {
+	onLanes(t, func(t *testing.T, db *database) {
 		db.prepare()
 		db.overlap(12)
 		all := db.receive(0, 0, 36)
@@ -39,6 +39,9 @@ func TestInterleaved(t *testing.T) {
 			t.Errorf("%d transactions commit before the end of the one before", backwards)
 		}
 		for i, after := range all {
+			if db.catchUp.Bytes > 0 && i%4 != 0 {
+				continue // each way into that lane takes a while
+			}
 			want := all[i+1:]
 			for name, got := range map[string][]whole{
 				"start":  db.receive(after.end, 0, len(want)),
@@ -97,6 +100,13 @@ func (db *database) receive(start, resume LSN, n int) []whole {
 	defer limit.Stop()
 	if n == 0 {
 		limit.Reset(300 * time.Millisecond)
+	}
+	if n > 0 {
+		defer func() {
+			if crossed, want := s.Status().CatchUps > 0, o.CatchUp.Bytes > 0; crossed != want {
+				db.t.Errorf("read through SQL: %t, want %t: %s", crossed, want, s.Status().Refusal)
+			}
+		}()
 	}
 	stopping := false
 	for {

@@ -116,6 +116,9 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 		if err := s.chooseLane(ctx, out, to, now); err != nil {
 			return err
 		}
+		if s.hasMore() {
+			continue // drain has stopped for the lane
+		}
 		// While the channel is blocked the batch goes on filling, up to its limit: a batch costs its receiver
 		// about the same whatever it holds.
 		n, err := s.source().fill(s.nextWake(now))
@@ -216,6 +219,9 @@ func (s *Stream) ended(ctx context.Context) error {
 // returns true when it stands before until.
 func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool, error) {
 	for {
+		if s.catch != nil && s.catch.gone {
+			return false, nil
+		}
 		w := s.source()
 		kind, body, size, err := w.peek()
 		if err != nil {
@@ -244,6 +250,9 @@ func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool,
 			if err := s.deliver(ctx, out); err != nil {
 				return false, err
 			}
+		}
+		if s.crossingDue(until) {
+			return false, nil
 		}
 	}
 }

@@ -27,7 +27,8 @@ func onServers(t *testing.T, f func(t *testing.T, db *database)) {
 	}
 }
 
-// onLanes is onServers, with the slot read live and, whenever that is possible, through SQL.
+// onLanes is onServers, with the slot read live and, from the start and whenever that is possible, through
+// SQL.
 func onLanes(t *testing.T, f func(t *testing.T, db *database)) {
 	t.Helper()
 	for _, lane := range []string{"live", "catch-up"} {
@@ -35,6 +36,7 @@ func onLanes(t *testing.T, f func(t *testing.T, db *database)) {
 			onServers(t, func(t *testing.T, db *database) {
 				if lane == "catch-up" {
 					db.catchUp = eager
+					db.catchUp.wait = true
 				}
 				f(t, db)
 			})

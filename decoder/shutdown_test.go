@@ -116,15 +116,19 @@ func TestShutdownOfTheServer(t *testing.T) {
 // While nothing is read the server's wish to stop cannot be heard, but must not be refused either.
 func TestShutdownOfTheServerWhileBlocked(t *testing.T) {
 	onMortalServers(t, []int{18}, func(t *testing.T, m *mortal) {
-		for _, hold := range []bool{false, true} {
-			name := map[bool]string{false: "channel", true: "hold"}[hold]
+		for _, name := range []string{"channel", "hold", "channel, in the catch-up lane"} {
 			t.Run(name, func(t *testing.T) {
+				hold := name == "hold"
 				db := m.database(t)
 				db.exec("ALTER DATABASE " + db.name + " SET wal_sender_timeout = '3s'")
 				created := db.prepare()
 				db.exec("INSERT INTO public.t SELECT i, repeat('x', 100) FROM generate_series(1, 100000) i")
 				o := db.options()
 				o.Conn = created.Conn
+				if !hold && name != "channel" {
+					o.CatchUp = eager
+					o.CatchUp.wait = true
+				}
 				s := db.stream(o)
 				done := make(chan error, 1)
 				go func() {
@@ -140,6 +144,9 @@ func TestShutdownOfTheServerWhileBlocked(t *testing.T) {
 				waitFor(t, "the stream to stand still", func() bool {
 					return s.Status().Holding || !s.Status().Blocked.IsZero()
 				})
+				if status := s.Status(); !hold && name != "channel" && status.Lane != "catch-up" {
+					t.Errorf("lane %s: %s", status.Lane, status.Refusal)
+				}
 				took := m.stop(t)
 				if err := <-done; !errors.Is(err, ErrServerShutdown) {
 					t.Errorf("want a shutdown, got %v", err)

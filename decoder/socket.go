@@ -230,6 +230,19 @@ func (w *wire) tune(now time.Time) {
 	if w.busy {
 		mark = lowWaterBytes
 	}
+	w.mark(mark)
+}
+
+// lend makes the connection fit to be read by others for a while: they wait for a few bytes, for which a
+// low-water mark would have them wait for ever.
+func (w *wire) lend() error {
+	w.busy = false
+	w.mark(1)
+	return w.conn.SetDeadline(time.Time{})
+}
+
+// mark sets the low-water mark.
+func (w *wire) mark(mark int) {
 	if w.socket != nil && w.socket.lowWater != mark {
 		w.socket.setLowWater(mark)
 		w.socket.lowWater = mark

@@ -60,6 +60,14 @@ type failing struct {
 	moved []int // the rows whose key was changed, to its negative
 }
 
+// empty is an error unless a query returns nothing.
+func (f *failing) empty(sql string) error {
+	if rows := f.sourceConn.rows(sql); len(rows) > 0 {
+		return fmt.Errorf("there is %v", rows)
+	}
+	return nil
+}
+
 // write commits two transactions that overlap, the second right behind the first, so that rows of the
 // later commit stand before rows of the earlier one. Now and then a key changes.
 func (f *failing) write() {
@@ -108,6 +116,9 @@ func (f *failing) die(point string) {
 			if state := l.child.ProcessState.String(); state != "signal: killed" {
 				f.Fatalf("failpoint %s: %s:\n%s", point, state, l.log.tail())
 			}
+			eventually(f.T, func() error {
+				return f.empty("SELECT slot_name FROM pg_replication_slots WHERE slot_name = '" + f.prefix + "_catchup'")
+			})
 			return
 		case <-deadline:
 			f.Fatalf("failpoint %s is not passed:\n%s", point, l.log.tail())

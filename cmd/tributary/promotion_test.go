@@ -78,17 +78,46 @@ func (b *bench) promote(primary, standby *local.Server) {
 
 // TestRealPromotion has a primary die under load and its standby promoted: the pipeline goes on with the slot
 // that the standby has, and each order that the new primary has came once. None came that it has not: what
-// the standby lost was not published.
+// the standby lost was not published. So it is in the catch-up lane too.
 func TestRealPromotion(t *testing.T) {
-	primary, standby := twins(t, true)
-	b := replicated(t, primary)
-	seen := newTopics(t, b.rig)
-	l := b.start(t)
-	l.reach(t, stateStreaming)
-	b.handover(seen, l, func() {})
-	b.synchronized(l, dial(t, standby.URL()))
-	writer, ended := dial(t, primary.URL()), make(chan struct{})
-	first := b.rows + 1
+	for _, lane := range []string{"live", "catch-up"} {
+		t.Run(lane, func(t *testing.T) {
+			primary, standby := twins(t, true)
+			b := replicated(t, primary)
+			seen := newTopics(t, b.rig)
+			l := b.start(t)
+			l.reach(t, stateStreaming)
+			b.handover(seen, l, func() {})
+			b.synchronized(l, dial(t, standby.URL()))
+			if lane == "catch-up" {
+				l.stop(t)
+				b.backlog(dial(t, standby.URL()))
+				l = b.start(t)
+			}
+			first := b.rows + 1
+			ended := b.underLoad(primary, first)
+			some := fmt.Sprintf("id=%d", first+50)
+			if lane == "catch-up" {
+				some = fmt.Sprintf("id=%d", b.rows-backlogRows/2) // in the midst of it
+			}
+			seen.until(l, "orders under load", func(r topicRecord) bool { return r.key == some })
+			b.promote(primary, standby)
+			<-ended
+			if log := l.log.String(); lane == "catch-up" &&
+				(!strings.Contains(log, "reading through SQL") || strings.Contains(log, "caught up")) {
+				t.Errorf("the primary did not die in the catch-up lane:\n%s", l.log.tail())
+			}
+			l.kill(t)
+			b.goesOn(seen)
+		})
+	}
+}
+
+// underLoad writes orders until the primary is gone.
+func (b *bench) underLoad(primary *local.Server, first int) (ended chan struct{}) {
+	b.Helper()
+	writer := dial(b.T, primary.URL())
+	ended = make(chan struct{})
 	go func() {
 		defer close(ended)
 		for id := first; ; id++ {
@@ -98,12 +127,35 @@ func TestRealPromotion(t *testing.T) {
 			}
 		}
 	}()
-	some := fmt.Sprintf("id=%d", first+50)
-	seen.until(l, "orders under load", func(r topicRecord) bool { return r.key == some })
-	b.promote(primary, standby)
-	<-ended
-	l.kill(t)
-	l = b.start(t)
+	return ended
+}
+
+// backlogRows is how many orders make more WAL than a call of the catch-up lane reads.
+const backlogRows = 50000
+
+// backlog has the next start take the catch-up lane, and the standby have what there is to read.
+func (b *bench) backlog(standby *sourceConn) {
+	b.Helper()
+	b.tables += ", catch_up_bytes: 1MiB"
+	b.rig.write(b.T, "")
+	for range 50 {
+		b.exec(fmt.Sprintf("INSERT INTO public.orders SELECT g, repeat('x', 1900) FROM generate_series(%d, %d) g",
+			b.rows+1, b.rows+backlogRows/50))
+		b.rows += backlogRows / 50
+	}
+	end := b.value("SELECT pg_current_wal_flush_lsn()")
+	eventually(b.T, func() error {
+		if standby.value("SELECT pg_last_wal_replay_lsn() >= '"+end+"'") != "t" {
+			return errors.New("the standby is behind")
+		}
+		return nil
+	})
+}
+
+// goesOn starts the pipeline on the new primary and counts what came.
+func (b *bench) goesOn(seen *topics) {
+	b.Helper()
+	t, l := b.T, b.start(b.T)
 	// The new primary waits for a standby in its turn, and has none: a person must be told.
 	l.eventually(t, func() error {
 		s, err := l.status()
