@@ -302,6 +302,7 @@ func (e *encoder) rows(ctx context.Context, t *decoder.Transaction) error {
 func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error {
 	if t.First {
 		e.begun = false
+		e.b.untrace()
 		if err := e.first(ctx, t); err != nil {
 			return err
 		}
@@ -317,6 +318,9 @@ func (e *encoder) transaction(ctx context.Context, t *decoder.Transaction) error
 	for i := range t.Changes {
 		c := &t.Changes[i]
 		position := decoder.Position{Commit: t.Commit, Ordinal: c.Ordinal}
+		if c.Op == schema.OpMessage {
+			e.b.trace(c) // also of one that is published already: the rest of the transaction is not
+		}
 		if skip, err := e.skips(position, c); err != nil {
 			return err
 		} else if skip || e.taken(t, c) {
@@ -468,6 +472,7 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 			return err
 		}
 	}
+	e.b.untrace()
 	e.at.resume = max(e.at.resume, t.End)
 	e.at.lastCommit = max(t.End, t.Commit)
 	if e.spilled() {

@@ -40,6 +40,7 @@ type builder struct {
 	skip          [256]bool
 	keep          func(prefix string) bool
 	headers       []kgo.RecordHeader // of every record of a table
+	untraced      []kgo.RecordHeader // the same without that of the open transaction
 
 	envelope schema.Envelope
 	numbers  numbers
@@ -65,6 +66,7 @@ func newBuilder(o *Options) builder {
 		}
 	}
 	b.headers = append(b.headers, o.Headers...)
+	b.untraced = b.headers
 	return b
 }
 
