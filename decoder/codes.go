@@ -112,7 +112,7 @@ func (e *ServerError) ErrorCode() string {
 	switch {
 	case e.shutdown:
 		return codeShutdown
-	case e.Code == "3D000":
+	case e.Code == codeNoDatabase, e.Code == codeDatabaseDropped:
 		return codeDatabase
 	case said("max_wal_senders"):
 		return codeSenders
@@ -129,6 +129,9 @@ func (e *ServerError) ErrorCode() string {
 		return codeRight
 	case e.Code == codeProtocol && strings.HasPrefix(e.Doing, "connect"):
 		return codePooler
+	case e.Code == codeIdleTimeout, e.Code != codeProtocol && strings.HasPrefix(e.Code, "08"),
+		strings.HasPrefix(e.Code, "40"): // a session that ended, by a limit, the network or a standby's conflict
+		return codeBroken
 	}
 	return codeRefused
 }

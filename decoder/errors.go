@@ -24,6 +24,8 @@ const (
 	codeAdminShutdown     = "57P01"
 	codeCrashShutdown     = "57P02"
 	codeCannotConnectNow  = "57P03"
+	codeDatabaseDropped   = "57P04"
+	codeIdleTimeout       = "57P05"
 	codeTooManyConnection = "53300"
 	codeConfigLimit       = "53400"
 	codeQueryCanceled     = "57014"
@@ -87,7 +89,8 @@ func (e *ServerError) Retryable() bool { return e.transient || e.shutdown }
 // NeedsPerson is true for a missing right, a setting that needs a restart, and a database that is not there:
 // the server would refuse again.
 func (e *ServerError) NeedsPerson() bool {
-	return e.Code == codePrivilege || e.Code == codeNotInState || e.Code == codeNoDatabase
+	return e.Code == codePrivilege || e.Code == codeNotInState || e.Code == codeNoDatabase ||
+		e.Code == codeDatabaseDropped
 }
 
 // Is makes every form of shutdown ErrServerShutdown.
@@ -324,7 +327,7 @@ func serverFault(doing string, refused *pgconn.PgError) error {
 		if e.transient = !Unsendable(e.Code, e.Message); e.transient {
 			e.Advice = "an error inside the server; it is tried again, and if it stays the server's log says more"
 		}
-	case codeQueryCanceled, codeLockNotAvailable:
+	case codeQueryCanceled, codeLockNotAvailable, codeIdleTimeout:
 		e.transient = true
 	case codeProtocol:
 		// It understands the request no better later: a pooler, which takes no replication connection or no

@@ -54,7 +54,8 @@ func (f *findings) at(level, code, name, text, fix string) {
 
 // fault notes an error, which blocks.
 func (f *findings) fault(name string, err error, fix string) {
-	f.add(codeOf(err), name, err.Error(), fix)
+	code, text, known := explained(err)
+	f.add(code, name, text, textOr(fix, known))
 }
 
 func (f *findings) ok(name, text string) {
@@ -154,7 +155,7 @@ func check(ctx context.Context, c Config, only []string, f *findings) []finding 
 	run("source", func(ctx context.Context, f *findings) { captured = checkSource(ctx, c, f) })
 	run("kafka", func(ctx context.Context, f *findings) { checkKafka(ctx, c, captured, f) })
 	run("registry", func(ctx context.Context, f *findings) { checkRegistry(ctx, c, captured, f) })
-	run("runtime", func(_ context.Context, f *findings) { checkRuntime(c, f) })
+	run("runtime", func(ctx context.Context, f *findings) { checkRuntime(ctx, c, f) })
 	if c.Compatibility == "debezium" {
 		run("debezium", func(ctx context.Context, f *findings) { checkDebezium(ctx, c, f) })
 	}

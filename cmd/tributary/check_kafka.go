@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -70,7 +71,7 @@ func checkKafka(ctx context.Context, c Config, tables []capture, f *findings) {
 			fmt.Sprintf("topic: {replication_factor: %d}", len(meta.Brokers)))
 	}
 	checkProducer(ctx, c, client, f)
-	checkTopics(ctx, c, admin, tables, f)
+	checkTopics(ctx, c, admin, tables, len(meta.Brokers), f)
 	checkWriting(ctx, c, opts, tables, f)
 	checkPosition(ctx, c, f)
 }
@@ -109,6 +110,14 @@ func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
 		if text, advice := certificateProblem(err, "kafka.tls.ca_file",
 			"openssl s_client -connect "+c.Kafka.Brokers[0]); advice != "" {
 			f.add("E203", "tls", text, advice)
+			return false
+		}
+		var header tls.RecordHeaderError
+		var network net.Error
+		if errors.Is(err, io.EOF) || errors.As(err, &header) || errors.Is(err, syscall.ECONNRESET) ||
+			errors.As(err, &network) && network.Timeout() {
+			f.add("E203", "tls", c.Kafka.Brokers[0]+" shakes no hands: the port speaks no TLS ("+err.Error()+")",
+				"kafka: {tls: {enabled: false}}   # or the port of a listener that speaks TLS")
 			return false
 		}
 		f.add("E203", "tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+" </dev/null | openssl "+
@@ -158,7 +167,9 @@ func kafkaFix(c Config, err error) string {
 }
 
 // checkTopics finds out which topics exist, and asks whether the missing ones may be created.
-func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []capture, f *findings) {
+func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []capture, brokers int,
+	f *findings,
+) {
 	keyless := map[string]bool{}
 	var names []string
 	for _, t := range tables {
@@ -191,7 +202,7 @@ func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []cap
 		f.ok("topics", fmt.Sprintf("%s exist", count(len(there), "topic")))
 		checkTopicSettings(ctx, c, admin, there, details, keyless, f)
 	}
-	checkCreation(ctx, c, admin, missing, f)
+	checkCreation(ctx, c, admin, missing, brokers, f)
 }
 
 func topicOfTable(tables []capture, topic string) bool {
@@ -244,7 +255,9 @@ func checkTopicSettings(ctx context.Context, c Config, admin *kadm.Client, names
 	}
 }
 
-func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []string, f *findings) {
+func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []string, brokers int,
+	f *findings,
+) {
 	partitions, replicas := int32(c.Topic.Partitions), int16(c.Topic.ReplicationFactor)
 	if partitions == 0 {
 		partitions = -1
@@ -264,6 +277,9 @@ func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []
 		}
 		creatable := 0
 		for _, r := range responses.Sorted() {
+			if errors.Is(r.Err, kerr.InvalidReplicationFactor) && c.Topic.ReplicationFactor > brokers {
+				continue // told of all topics at once
+			}
 			if r.Err != nil && !errors.Is(r.Err, kerr.TopicAlreadyExists) {
 				fix := createLine(c, r.Topic)
 				if line := aclFix(c, r.Err, r.Topic); line != "" {

@@ -44,6 +44,9 @@ func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings)
 		if code := codeOf(err); code == "E302" || code == "E303" {
 			fix += " -u " + textOr(c.SchemaRegistry.User, "USER")
 		}
+		if found := registryPath(ctx, o, err); found != "" {
+			fix = fmt.Sprintf("schema_registry: {url: %q}   # answers as a registry does", found)
+		}
 		if _, advice := certificateProblem(err, "schema_registry.tls.ca_file",
 			"openssl s_client -connect "+net.JoinHostPort(u.Hostname(), port)); advice != "" {
 			fix = advice
@@ -134,7 +137,8 @@ func checkVersion(ctx context.Context, registry *schema.Registry, t capture, sub
 }
 
 // checkRuntime looks at what surrounds this process.
-func checkRuntime(c Config, f *findings) {
+func checkRuntime(ctx context.Context, c Config, f *findings) {
+	checkListen(ctx, c, f)
 	needed := 2*int64(c.Kafka.WindowBytes) + int64(c.Source.MaxRowBytes)
 	limit, from := memoryLimit()
 	switch {

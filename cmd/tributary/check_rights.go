@@ -27,9 +27,11 @@ func checkProducer(ctx context.Context, c Config, client *kgo.Client, f *finding
 		id := "tributary/" + c.Pipeline + "/" + c.Source.Slot + "/check"
 		request.TransactionalID = &id
 	}
-	response, err := request.RequestWith(ctx, client)
-	if err == nil {
-		err = kerr.ErrorForCode(response.ErrorCode)
+	err := initialized(ctx, client, request)
+	if kerr.IsRetriable(err) {
+		f.at(levelWarn, "E215", "producer", "whether writing "+c.Delivery+" is allowed is not told yet: "+
+			err.Error(), checkAgain(c, "--only kafka"))
+		return
 	}
 	if err != nil {
 		f.add(textOr(publisher.ErrorCode(err), "E215"), "producer", "writing "+c.Delivery+" is not allowed: "+
@@ -37,6 +39,29 @@ func checkProducer(ctx context.Context, c Config, client *kgo.Client, f *finding
 		return
 	}
 	f.ok("producer", c.Delivery+" writing is allowed")
+}
+
+// initialized asks until the answer is one: a cluster that has seen no transaction makes room for them first.
+func initialized(ctx context.Context, client *kgo.Client, request *kmsg.InitProducerIDRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout*2/3)
+	defer cancel()
+	last := error(nil)
+	for {
+		response, err := request.RequestWith(ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(response.ErrorCode)
+		}
+		if last != nil && ctx.Err() != nil {
+			return last
+		}
+		if !kerr.IsRetriable(err) {
+			return err
+		}
+		last = err
+		if wait(ctx, 250*time.Millisecond) != nil {
+			return last
+		}
+	}
 }
 
 // aclFix is the line that grants what a refusal names, empty where the catalogue says it. A topic under

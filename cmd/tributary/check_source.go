@@ -127,11 +127,16 @@ func connectFix(c Config, err error) string {
 	}
 	database, role := quotedName(sourceDatabase(c.Source.URL)), quotedName(sourceUser(c.Source.URL))
 	said := err.Error()
+	u, parsed := url.Parse(string(c.Source.URL))
 	switch code := codeOf(err); {
 	case code == "E111" && strings.Contains(said, "permission denied for database"):
 		return "GRANT CONNECT ON DATABASE " + database + " TO " + role + ";"
 	case code == "E119" && strings.Contains(said, "not currently accepting connections"):
 		return "ALTER DATABASE " + database + " ALLOW_CONNECTIONS true;"
+	case code == "E104" && parsed == nil && onMachine(u):
+		return "?sslmode=disable   # at the end of source.url: this server is on the same machine"
+	case code == "E107":
+		return psqlLine(c, "postgres") + " -l   # lists the databases; then mend the path of source.url"
 	case code == "E105":
 		if c.Source.Auth == "rds_iam" {
 			return "GRANT rds_iam TO " + role + ";   -- and " +
@@ -141,7 +146,7 @@ func connectFix(c Config, err error) string {
 		if c.Source.PasswordFrom != "" {
 			return "ALTER ROLE " + role + " PASSWORD '...';   -- then the same into " + string(c.Source.PasswordFrom)
 		}
-		return "export PGPASSWORD=...; tributary check --source-password-from env:PGPASSWORD"
+		return "export PGPASSWORD=...; " + checkAgain(c, "--source-password-from env:PGPASSWORD")
 	case code == "E103":
 		return probe + " </dev/null | openssl x509 -noout -dates -issuer   # its CA: sslrootcert=FILE in source.url"
 	}

@@ -39,11 +39,11 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFac
 	defer func() { _ = catalog.Close(context.WithoutCancel(ctx)) }() // it only read
 	selection, err := catalog.Tables(ctx, c.Source.Select())
 	if err != nil {
-		f.fault("tables", err, "")
+		f.fault("tables", err, tablesFix(ctx, c, conn))
 		return nil
 	}
 	if len(selection.Tables) == 0 {
-		f.add("E135", "tables", "no table matches source.tables", "")
+		f.add("E135", "tables", "no table matches source.tables", tablesFix(ctx, c, conn))
 		return nil
 	}
 	for _, skipped := range selection.Skipped {

@@ -154,7 +154,7 @@ func TestCheckMoments(t *testing.T) {
 	b.look("source", findings{}).none("E131")
 	b.source = strings.Replace(b.source, "/test_", "/tset_", 1)
 	b.write(t, "")
-	b.look("source", findings{}).has("E107", "does not exist", "psql -l")
+	b.look("source", findings{}).has("E107", "does not exist", "dbname=postgres' -l")
 }
 
 // TestCheckPlaces stages wrong names and ports of all three servers, and what the command makes of them.
@@ -265,7 +265,7 @@ func TestCheckRights(t *testing.T) {
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q]}", b.brokers))
 	b.look("kafka", findings{}).has("E205", "ends the connection: the port is one for", "auth: plain")
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q], tls: {enabled: true}}", b.brokers))
-	b.look("kafka", findings{}).has("E203", "", "openssl s_client -connect "+b.brokers)
+	b.look("kafka", findings{}).has("E203", "the port speaks no TLS", "kafka: {tls: {enabled: false}}")
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q], tls: {ca_file: /no/such}}", b.brokers))
 	b.look("kafka", findings{}).has("E606", "/no/such", "openssl x509")
 }

@@ -70,13 +70,17 @@ func (s SecretSource) resolve(ctx context.Context, a *awsAccess) (Secret, error)
 	case kind == "file" && name != "":
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return "", faultError{fmt.Errorf("read secret: %w", err), "E604"}
+			return "", advisedError{faultError{fmt.Errorf("read secret: %w", err), "E604"},
+				"ls -l " + shellQuoted(name) + "   # as the user that runs tributary"}
 		}
 		return Secret(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")), nil
 	case kind == "env" && name != "":
 		text, found := os.LookupEnv(name)
 		if !found {
-			return "", faultError{fmt.Errorf("read secret: environment variable %s is not set", name), "E604"}
+			return "", advisedError{
+				faultError{fmt.Errorf("read secret: environment variable %s is not set", name), "E604"},
+				"export " + name + "=...",
+			}
 		}
 		return Secret(text), nil
 	case kind == "secretsmanager" && name != "":

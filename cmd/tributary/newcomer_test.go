@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
+)
+
+// mistake is one that a newcomer makes in the configuration: what it replaces in the file, and what check
+// must say of it. Then the file is written as the fix says, where the fix is words of the file.
+type mistake struct {
+	name, right, wrong string
+	usage              bool // the file is refused as a whole
+	says               []string
+	fixed              string // what the fix writes in the wrong words' place, empty for the right ones
+}
+
+// TestNewcomer makes a mistake in each of the settings that a first configuration has: check finds each, says
+// what to type, and is content once that is done.
+func TestNewcomer(t *testing.T) {
+	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	target, err := url.Parse(b.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A registry that has its API under a path, as Apicurio has it.
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	api := httptest.NewServer(http.StripPrefix("/apis/ccompat/v7", proxy))
+	t.Cleanup(api.Close)
+	b.registry = api.URL + "/apis/ccompat/v7"
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	b.change("[public.orders]", "delivery: exactly-once")
+	text, err := os.ReadFile(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(text)
+	u, err := url.Parse(b.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGPASSWORD_OF_CDC", "postgres")
+	mistakes := append(b.sourceMistakes(u.Port()), b.otherMistakes(taken.Addr().String())...)
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) { b.stumbles(t, good, m) })
+	}
+}
+
+// stumbles makes one mistake, and mends it.
+func (b *bench) stumbles(t *testing.T, good string, m mistake) {
+	check := func(text string, want int) string {
+		t.Helper()
+		if err := os.WriteFile(b.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := execute(t, &program{}, "check", "-c", b.file)
+		if code != want {
+			t.Errorf("exit code %d, want %d:\n%s%s", code, want, stdout, stderr)
+		}
+		return stdout + stderr
+	}
+	wrong := strings.Replace(good, m.right, m.wrong, 1)
+	if wrong == good {
+		t.Fatalf("the file has no %s", m.right)
+	}
+	said := flat(check(wrong, map[bool]int{false: exitCheck, true: exitUsage}[m.usage]))
+	for _, part := range m.says {
+		if !strings.Contains(said, part) {
+			t.Errorf("check does not say %q:\n%s", part, said)
+		}
+	}
+	if m.fixed != "" {
+		good = strings.Replace(good, m.right, m.fixed, 1)
+	}
+	check(good, exitOK)
+}
+
+// sourceMistakes are those under source.
+func (b *bench) sourceMistakes(port string) []mistake {
+	psql := "fix psql 'host=127.0.0.1 port=" + port + " user=postgres dbname="
+	return []mistake{
+		{name: "host", right: "127.0.0.1:" + port, wrong: "db.invalid:5432", says: []string{
+			"db.invalid: no address is known for this name", "[E101]", "fix getent hosts db.invalid",
+		}},
+		{name: "port", right: ":" + port + "/", wrong: ":1/", says: []string{
+			"127.0.0.1:1: nothing listens there", "[E102]", "fix nc -vz 127.0.0.1 1",
+		}},
+		{name: "database", right: "/test_", wrong: "/tset_", says: []string{
+			"does not exist", "[E107]", psql + "postgres' -l",
+		}},
+		{name: "no such secret", right: ", tables:", wrong: ", password_from: 'env:PGPASSWORD_OF_CDX', tables:",
+			says:  []string{"variable PGPASSWORD_OF_CDX is not set", "[E604]", "fix export PGPASSWORD_OF_CDX=..."},
+			fixed: ", password_from: 'env:PGPASSWORD_OF_CDC', tables:"},
+		{name: "TLS", right: "sslmode=disable", wrong: "sslmode=require", says: []string{
+			"the server speaks no TLS", "[E104]", "fix ?sslmode=disable # at the end of source.url",
+		}},
+		{name: "table", right: "[public.orders]", wrong: "[public.order]", says: []string{
+			"pattern public.order matches no table", "[E135]", psql, "did you mean public.orders?",
+		}},
+		{name: "slot", right: "slot: e2e_", wrong: "slot: E2E-", usage: true, says: []string{
+			"source.slot: a slot's name is made of 1 to 63 of a-z, 0-9 and _", "^", "[E601]",
+		}},
+		{name: "publication", right: ", tables:", wrong: ", create_publication: 'false', tables:", says: []string{
+			"does not exist; it must be made before the slot", "[E131]", `fix CREATE PUBLICATION "` + b.prefix + `"`,
+		}},
+	}
+}
+
+// otherMistakes are those at Kafka, the registry and the program itself.
+func (b *bench) otherMistakes(taken string) []mistake {
+	return []mistake{
+		{name: "brokers", right: b.brokers, wrong: "127.0.0.1:1", says: []string{
+			"127.0.0.1:1: nothing listens there", "[E202]", "fix nc -vz 127.0.0.1 1 # kafka.brokers",
+		}},
+		{name: "Kafka's TLS", right: "compression:", wrong: "tls: {enabled: true}, compression:", says: []string{
+			b.brokers + " shakes no hands: the port speaks no TLS", "[E203]", "fix kafka: {tls: {enabled: false}}",
+		}, fixed: "tls: {enabled: false}, compression:"},
+		{name: "registry", right: "/apis/ccompat/v7", wrong: "", says: []string{
+			"it refuses with 404", "[E305]", fmt.Sprintf("fix schema_registry: {url: %q}", b.registry),
+		}},
+		{name: "replicas", right: "replication_factor: 1", wrong: "replication_factor: 3", says: []string{
+			"topic.replication_factor is 3, but there are 1 brokers", "[E211]",
+			"fix topic: {replication_factor: 1}", "1 failure",
+		}},
+		{name: "prefix", right: "prefix: e2e_", wrong: "prefix: 'e2e %'#", usage: true, says: []string{
+			"[E601]", "^",
+		}},
+		{name: "listen", right: "listen: '127.0.0.1:0'", wrong: "listen: '" + taken + "'",
+			says: []string{"address already in use", "[E603]", "fix ss -ltnp"}},
+		{name: "delivery", right: "exactly-once", wrong: "exactly_once", usage: true, says: []string{
+			`delivery: "exactly_once" is not one of`, "did you mean exactly-once?", "[E601]",
+		}},
+		{name: "key", right: "schema_registry:", wrong: "schema_regstry:", usage: true, says: []string{
+			"schema_regstry: unknown key: did you mean schema_registry?", "[E601]",
+		}},
+	}
+}
