@@ -142,7 +142,7 @@ func (p *pipeline) again() {
 			told = err.Error()
 			if told != p.refused {
 				code, _, fix := explained(err)
-				p.Log.Warn("Kafka takes nothing, waiting", "code", code, "err", err, "fix", fix)
+				p.Log.Warn("records wait for Kafka, which takes none", "code", code, "err", err, "fix", fix)
 				p.Metrics.failed(code, false)
 				p.Board.chronicle.problem(time.Now().UTC(), code, told, fix)
 			}

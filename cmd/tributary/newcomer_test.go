@@ -100,9 +100,11 @@ func (b *bench) sourceMistakes(port string) []mistake {
 		{name: "database", right: "/test_", wrong: "/tset_", says: []string{
 			"does not exist", "[E107]", psql + "postgres' -l",
 		}},
-		{name: "no such secret", right: ", tables:", wrong: ", password_from: 'env:PGPASSWORD_OF_CDX', tables:",
+		{
+			name: "no such secret", right: ", tables:", wrong: ", password_from: 'env:PGPASSWORD_OF_CDX', tables:",
 			says:  []string{"variable PGPASSWORD_OF_CDX is not set", "[E604]", "fix export PGPASSWORD_OF_CDX=..."},
-			fixed: ", password_from: 'env:PGPASSWORD_OF_CDC', tables:"},
+			fixed: ", password_from: 'env:PGPASSWORD_OF_CDC', tables:",
+		},
 		{name: "TLS", right: "sslmode=disable", wrong: "sslmode=require", says: []string{
 			"the server speaks no TLS", "[E104]", "fix ?sslmode=disable # at the end of source.url",
 		}},
@@ -137,8 +139,10 @@ func (b *bench) otherMistakes(taken string) []mistake {
 		{name: "prefix", right: "prefix: e2e_", wrong: "prefix: 'e2e %'#", usage: true, says: []string{
 			"[E601]", "^",
 		}},
-		{name: "listen", right: "listen: '127.0.0.1:0'", wrong: "listen: '" + taken + "'",
-			says: []string{"address already in use", "[E603]", "fix ss -ltnp"}},
+		{
+			name: "listen", right: "listen: '127.0.0.1:0'", wrong: "listen: '" + taken + "'",
+			says: []string{"address already in use", "[E603]", "fix ss -ltnp"},
+		},
 		{name: "delivery", right: "exactly-once", wrong: "exactly_once", usage: true, says: []string{
 			`delivery: "exactly_once" is not one of`, "did you mean exactly-once?", "[E601]",
 		}},

@@ -70,8 +70,10 @@ func (s SecretSource) resolve(ctx context.Context, a *awsAccess) (Secret, error)
 	case kind == "file" && name != "":
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return "", advisedError{faultError{fmt.Errorf("read secret: %w", err), "E604"},
-				"ls -l " + shellQuoted(name) + "   # as the user that runs tributary"}
+			return "", advisedError{
+				faultError{fmt.Errorf("read secret: %w", err), "E604"},
+				"ls -l " + shellQuoted(name) + "   # as the user that runs tributary",
+			}
 		}
 		return Secret(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")), nil
 	case kind == "env" && name != "":
