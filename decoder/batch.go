@@ -1,6 +1,7 @@
 package decoder
 
 import (
+	"runtime"
 	"sync"
 
 	"github.com/tributary-cdc/tributary/schema"
@@ -9,6 +10,11 @@ import (
 // defaultBatchBytes is PoolOptions.BatchBytes by default: some 3,000 narrow rows, so that what a batch
 // costs is spread thin, and a few batches on their way stay small.
 const defaultBatchBytes = 1 << 20
+
+// garbageBytes is how much of large values is left to the garbage collector before it is told. By itself it
+// would let the heap grow to twice what is in use, and each of them is there several times: as it was read,
+// as it is published, and in Kafka's client.
+const garbageBytes = 16 << 20
 
 // PoolOptions bound the memory of batches.
 type PoolOptions struct {
@@ -38,6 +44,7 @@ type Pool struct {
 	mu        sync.Mutex // guards free, freeBytes
 	free      []*Batch
 	freeBytes int
+	large     int // bytes of batches with large values since the collector was told
 }
 
 // NewPool returns a Pool that holds no memory yet.
@@ -65,10 +72,18 @@ func (p *Pool) Get() *Batch {
 
 // put takes b back, or leaves it to the garbage collector when enough is kept already.
 func (p *Pool) put(b *Batch) {
+	large := 0
+	if b.large {
+		large = b.used
+	}
 	b.reset()
 	held := b.held()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.large += large; p.large >= garbageBytes {
+		p.large = 0
+		runtime.GC()
+	}
 	if p.freeBytes+held > p.options.FreeBytes {
 		return
 	}
@@ -78,6 +93,9 @@ func (p *Pool) put(b *Batch) {
 
 // Bytes returns how much memory the batch's contents take: values, rows, changes and transactions.
 func (b *Batch) Bytes() int { return b.used }
+
+// Large says that the batch has a value, or a row, that needed memory of its own.
+func (b *Batch) Large() bool { return b.large }
 
 // Full says that the batch has reached its pool's BatchBytes and should be handed over.
 func (b *Batch) Full() bool { return b.used >= b.bound() }

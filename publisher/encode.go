@@ -227,6 +227,7 @@ func (e *encoder) fail(ctx context.Context, err error) error {
 // batch encodes a batch and releases it.
 func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	defer b.Release()
+	e.b.large = b.Large()
 	rows := false
 	if b.Progress != nil && (len(b.Transactions) == 0 || !isSnapshot(&b.Transactions[0])) {
 		// What streamed changes have brought about, such as a signal. A window may end in the middle of the

@@ -46,6 +46,7 @@ type builder struct {
 	numbers  numbers
 	at       time.Time // of the records being made
 	oldKey   []byte
+	large    bool // some of the batch's values are
 }
 
 // newBuilder returns the builder of a run.
@@ -228,7 +229,11 @@ func (b *builder) append(w *window, tb *table, op schema.Op, key []byte, before,
 ) error {
 	e := &b.envelope
 	e.Op, e.Before, e.After = op, before, after
-	value, err := tb.codec.AppendValue(append(w.slabs.room(), tb.valuePrefix...), e)
+	room := w.slabs.room()
+	if b.large {
+		room = roomFor(room, before, after)
+	}
+	value, err := tb.codec.AppendValue(append(room, tb.valuePrefix...), e)
 	if err != nil {
 		return err
 	}

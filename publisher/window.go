@@ -232,6 +232,21 @@ func (s *slabs) room() []byte {
 	return s.all[s.used-1]
 }
 
+// roomFor returns room, or where a value of these rows is larger than a slab memory of its own: growing in a
+// slab, it would leave a multiple of itself to the garbage collector.
+func roomFor(room []byte, rows ...schema.Row) []byte {
+	n := slabRoom
+	for _, row := range rows {
+		for i := range row {
+			n += len(row[i].Text)
+		}
+	}
+	if n <= slabBytes {
+		return room
+	}
+	return make([]byte, 0, n)
+}
+
 // keep takes what was appended to the last room and returns it, full. What outgrew the room has memory of its
 // own by then, which the slabs do not know.
 func (s *slabs) keep(p []byte) []byte {

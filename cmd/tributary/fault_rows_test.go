@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,4 +79,77 @@ func TestRealSavepoint(t *testing.T) {
 	if came != part+rest+1 {
 		t.Errorf("%d orders came, want %d and the last one", came, part+rest)
 	}
+}
+
+// TestRealLargeRows has rows of 15 MB, about the default of source.max_row_bytes, in the snapshot and in one
+// transaction of the stream: they come, and memory stays within its bound of 256 MiB and three times the
+// largest. TRIBUTARY_TEST_LARGE_ROWS says how many of each, 24 by default, which together are beyond it.
+func TestRealLargeRows(t *testing.T) {
+	const large = 15_000_000
+	const bound = 256<<20 + 3*large
+	rows := 24
+	if text := os.Getenv("TRIBUTARY_TEST_LARGE_ROWS"); text != "" {
+		var err error
+		if rows, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBench(t, local.RealPostgres(t)[0], local.RealKafka(t), local.RealRegistry(t))
+	b.tables = "[public.large]"
+	b.rig.write(t, "kafka: {brokers: ['"+b.brokers+"'], compression: lz4, max_record_bytes: 64MiB, "+
+		"position_topic: PREFIX.positions, ledger_topic: PREFIX.ledger}\n"+
+		"topic: {prefix: PREFIX, partitions: 3, replication_factor: 1, config: {max.message.bytes: '8000000'}}")
+	text, err := os.ReadFile(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "source: {", "source: {max_row_bytes: 64MiB, ", 1))
+	if err := os.WriteFile(b.file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(fmt.Sprintf("CREATE TABLE public.one (v text); INSERT INTO public.one VALUES (repeat('x', %d)); "+
+		"CREATE TABLE public.large (id int PRIMARY KEY, v text)", large))
+	fill := func(from int) { // what is stored compressed is copied as it is
+		b.exec(fmt.Sprintf("INSERT INTO public.large SELECT g, v FROM public.one, generate_series(%d, %d) g", from,
+			from+rows-1))
+	}
+	fill(1)
+	_ = newTopics(t, b.rig) // they are removed at the end
+	l := b.start(t)
+	l.settled(t)
+	t.Logf("%d MiB at most in the snapshot", l.peak(t)>>20)
+	fill(rows + 1)
+	l.eventually(t, func() error {
+		s, err := l.status()
+		if err == nil && (len(s.Tables) != 1 || s.Tables[0].Read != int64(rows) ||
+			s.Tables[0].Created != int64(rows)) {
+			err = fmt.Errorf("not all rows are published: %+v", s.Tables)
+		}
+		return err
+	})
+	peak := l.peak(t)
+	t.Logf("%d MiB at most", peak>>20)
+	if peak > bound {
+		t.Errorf("%d MiB of memory, want at most %d", peak>>20, bound>>20)
+	}
+	l.stop(t)
+}
+
+// peak is the most memory that a child had resident.
+func (l *life) peak(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.child.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "VmHWM:")
+	fields := strings.Fields(rest)
+	if !found || len(fields) == 0 {
+		t.Fatal(errors.New("the kernel does not tell the most memory"))
+	}
+	kib, err := strconv.Atoi(fields[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
 }
