@@ -167,6 +167,9 @@ func TestReopenedBeforeAnythingIsConfirmed(t *testing.T) {
 			}
 			return s.Status().Reopened > 0 && s.Status().Lane == "live"
 		})
+		if err := r.end(); err != nil && !errors.Is(err, ErrStopped) {
+			t.Fatal(err)
+		}
 	})
 }
 

@@ -32,9 +32,9 @@ func TestRegistryLogins(t *testing.T) {
 		return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	}
 	const ( // what helps, which tells the causes apart
-		otherName        = "connect by a name that the certificate has"
-		outOfTime        = "date -u # if the clock is right"
-		unknownAuthority = "name its authority's PEM file in schema_registry.tls.ca_file"
+		otherName        = "the names that it has: connect by one of them"
+		outOfTime        = "if the clock is right, have the certificate renewed"
+		unknownAuthority = "whose PEM file goes into schema_registry.tls.ca_file"
 	)
 	secret := writeFile(t, "secret", canary)
 	basic := "Basic dTpzM2NyM3QtY2FuYXJ5" // u:s3cr3t-canary

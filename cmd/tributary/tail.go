@@ -167,9 +167,10 @@ func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, erro
 	}
 	partitions := map[string]map[int32]kgo.Offset{}
 	for _, topic := range all.Sorted() {
-		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal && topic.Topic != c.Kafka.PositionTopic &&
-			topic.Topic != c.Kafka.LedgerTopic
-		if !routed && !strings.HasPrefix(topic.Topic, c.Topic.Prefix+c.Topic.Delimiter) {
+		// They may have the prefix of the tables' topics.
+		books := topic.Topic == c.Kafka.PositionTopic || topic.Topic == c.Kafka.LedgerTopic
+		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal
+		if books || !routed && !strings.HasPrefix(topic.Topic, c.Topic.Prefix+c.Topic.Delimiter) {
 			continue
 		}
 		for id := range topic.Partitions {
