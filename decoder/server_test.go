@@ -58,8 +58,10 @@ type database struct {
 	version int
 	connect ConnectOptions
 	catchUp CatchUpOptions
-	admin   *pgconn.PgConn // on the server's first database
-	conn    *pgconn.PgConn // on this one
+	// crossings is how often receive has had the lane: a short stream may end before its first look.
+	crossings uint64
+	admin     *pgconn.PgConn // on the server's first database
+	conn      *pgconn.PgConn // on this one
 }
 
 func newDatabase(t testing.TB, u string, admin *pgconn.PgConn, version int) *database {

@@ -137,6 +137,9 @@ func (l *lake) sink(ctx context.Context, r recipe) error {
 	})
 }
 
+// namespaceTwice is in the trace of a sink that made the namespace when another one did: it is there then.
+const namespaceTwice = "iceberg_namespace_properties_pkey"
+
 // failure returns why a sink's task has failed, or nil.
 func (l *lake) failure(ctx context.Context, r recipe) error {
 	body, err := l.rest(ctx, http.MethodGet, "/connectors/"+l.name(r)+"/status", nil)
@@ -151,6 +154,11 @@ func (l *lake) failure(ctx context.Context, r recipe) error {
 		return fmt.Errorf("read the status of %s: %w", r.name, err)
 	}
 	for _, task := range append(status.Tasks, status.Connector) {
+		if task.State == "FAILED" && strings.Contains(task.Trace, namespaceTwice) {
+			again := "/connectors/" + l.name(r) + "/restart?includeTasks=true&onlyFailed=true"
+			_, err := l.rest(ctx, http.MethodPost, again, nil)
+			return err
+		}
 		if task.State == "FAILED" {
 			return stop{fmt.Errorf("sink %s failed: %s", r.name, task.Trace)}
 		}

@@ -115,18 +115,20 @@ func TestSnapshotDisturbed(t *testing.T) {
 func TestWindowTakenAway(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q], position_topic: PREFIX.positions, ledger_topic: "+
-		"PREFIX.ledger, transaction_timeout: 1s}", b.brokers))
+		"PREFIX.ledger, transaction_timeout: 4s}", b.brokers))
 	var slow atomic.Bool
 	l := altered(t, func(o *runOptions) {
 		o.failpoint = func(passed string) {
 			if passed == "flushed" && slow.CompareAndSwap(true, false) {
-				timer := time.NewTimer(3 * time.Second)
+				timer := time.NewTimer(7 * time.Second)
 				<-timer.C
 			}
 		}
 	}, "run", "-c", b.file)
 	seen := newTopics(t, b.rig)
-	l.settled(t)
+	for _, key := range []string{"id=1", "id=2", "id=3"} { // the snapshot's window is not to be the slow one
+		seen.until(l, "order "+key, func(r topicRecord) bool { return r.topic == "public.orders" && r.key == key })
+	}
 	slow.Store(true)
 	b.handover(seen, l, func() {})
 	l.logged(t, "E215")

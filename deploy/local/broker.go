@@ -41,7 +41,8 @@ func KafkaProgram(address string) (KafkaFiles, error) {
 				broker = true
 			}
 		}
-		if broker && found.classPath != "" {
+		// The shell that watches over a broker of Start names all of its words too.
+		if broker && filepath.Base(found.java) == "java" {
 			return found, nil
 		}
 	}
