@@ -1,28 +1,53 @@
 package publisher
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// answers is the Kafka client's log. Of all that it tells one thing is kept: what a broker answers to a batch
-// that is then sent again. The client does that for as long as it takes, and tells it nobody else; a person
-// must know why nothing moves.
-type answers struct{ board *board }
+// answers is the Kafka client's log. Of all that it tells two things are kept: that it aborts what was to be
+// committed, and what a broker answers to a batch that is then sent again. The client does that for as long
+// as it takes, and tells it nobody else; a person must know why nothing moves.
+type answers struct {
+	board   *board
+	aborted *atomic.Bool // Publisher.aborted
+}
 
 // againAfter is how long records must have waited for the client to be asked why: leaders that move, and
 // topics that are new, are refused for a moment every day.
 const againAfter = 3 * time.Second
 
-// Level has the client tell each answer while records wait, and nothing otherwise.
+// abortsInstead begins the line that tells that a transaction which was to be committed is aborted.
+const abortsInstead = "no produce succeeded in this transaction"
+
+// errAborted is the end of a transaction that the client aborted by itself and gave no error for.
+var errAborted = errors.New("the client knew of no record in the transaction and aborted it")
+
+// commit ends the transaction. The client gives no error where it aborts one of which it believes that no
+// record arrived; what it then tells its log is an error here.
+func (p *Publisher) commit(ctx context.Context) error {
+	p.aborted.Store(false)
+	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return err
+	}
+	if p.aborted.Load() {
+		return errAborted
+	}
+	return nil
+}
+
+// Level has the client tell each answer while records wait, and otherwise what it does of itself.
 func (a answers) Level() kgo.LogLevel {
 	a.board.mu.Lock()
 	defer a.board.mu.Unlock()
 	if len(a.board.flying) == 0 || time.Since(a.board.flying[0].since) < againAfter {
-		return kgo.LogLevelNone
+		return kgo.LogLevelInfo
 	}
 	return kgo.LogLevelDebug
 }
@@ -30,6 +55,9 @@ func (a answers) Level() kgo.LogLevel {
 // Log looks for the line that tells what became of each batch, such as
 // orders[0{retrying@-1,3(NOT_ENOUGH_REPLICAS: ...)}].
 func (a answers) Log(_ kgo.LogLevel, line string, pairs ...any) {
+	if strings.HasPrefix(line, abortsInstead) {
+		a.aborted.Store(true)
+	}
 	for i := 0; line == "produced" && i+1 < len(pairs); i += 2 {
 		if text, ok := pairs[i+1].(string); ok && pairs[i] == "to" {
 			a.board.again(retried(text))

@@ -279,7 +279,7 @@ func (l *exactLane) end(ctx context.Context, next *Stored) (committing bool, err
 	if err := l.p.o.step(stepFlushed); err != nil {
 		return false, err
 	}
-	if err := l.p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := l.p.commit(ctx); err != nil {
 		return !isNotCommitted(err), fmt.Errorf("commit window %d: %w", next.Window, err)
 	}
 	return false, l.p.o.step(stepCommitted)
@@ -386,7 +386,8 @@ func isFenced(err error) bool {
 
 // isNotCommitted says that a commit has certainly not happened.
 func isNotCommitted(err error) bool {
-	return errors.Is(err, kerr.OperationNotAttempted) || errors.Is(err, kerr.TransactionAbortable)
+	return errors.Is(err, kerr.OperationNotAttempted) || errors.Is(err, kerr.TransactionAbortable) ||
+		errors.Is(err, errAborted)
 }
 
 // isAuthorization says that a right or a secret is missing.

@@ -2,11 +2,15 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// moveTries is how often Move tries to store a position.
+const moveTries = 3
 
 // Move replaces the stored position of a pipeline that does not run: the slot must be held, or gone. In
 // exactly-once mode it fences whoever published before, and the position is one transaction. What the
@@ -23,6 +27,17 @@ func Move(ctx context.Context, o Options, s Stored) error {
 	if err != nil {
 		return err
 	}
+	// What the client aborted by itself was not stored, and may be told again.
+	for range moveTries {
+		if err = p.storeAlone(ctx, value); !errors.Is(err, errAborted) {
+			return err
+		}
+	}
+	return err
+}
+
+// storeAlone stores a position with nothing beside it.
+func (p *Publisher) storeAlone(ctx context.Context, value []byte) error {
 	doing := "store the position of " + p.o.positionKey()
 	if p.o.Mode == ExactlyOnce {
 		if err := p.client.BeginTransaction(); err != nil {
@@ -40,7 +55,7 @@ func Move(ctx context.Context, o Options, s Stored) error {
 		return p.refused(&window{}, failed.record, failed.err)
 	}
 	if p.o.Mode == ExactlyOnce {
-		if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		if err := p.commit(ctx); err != nil {
 			return &AgainError{Doing: doing, Err: err}
 		}
 	}

@@ -54,6 +54,8 @@ type Publisher struct {
 	confirmed atomic.Uint64          // an LSN
 	progress  atomic.Pointer[[]byte] // Stored.Snapshot, as it was stored last
 
+	aborted atomic.Bool // the client has aborted what was to be committed
+
 	admin *kgo.Client // for topics
 	// client produces; it belongs to the delivering goroutine while Run runs.
 	client *kgo.Client
@@ -138,7 +140,7 @@ func (p *Publisher) connect() error {
 		kgo.UnknownTopicRetries(10),
 		kgo.MetadataMinAge(metadataPause),
 		kgo.WithHooks(&hooks{metrics: p.o.Metrics}),
-		kgo.WithLogger(answers{&p.board}),
+		kgo.WithLogger(answers{&p.board, &p.aborted}),
 	)
 	if p.o.Mode == ExactlyOnce {
 		opts = append(opts,

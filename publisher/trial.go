@@ -204,7 +204,7 @@ func (f *flights) land(ctx context.Context) error {
 	if !f.exactly {
 		return nil
 	}
-	if err := f.t.p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := f.t.p.commit(ctx); err != nil {
 		return fmt.Errorf("commit to topic %s: %w", f.t.topic, err)
 	}
 	return nil
