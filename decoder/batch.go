@@ -41,7 +41,7 @@ type Pool struct {
 	options PoolOptions
 	release func(*Batch) // put, made once: a method value made for each Get would be garbage
 
-	mu        sync.Mutex // guards free, freeBytes
+	mu        sync.Mutex // guards free, freeBytes, large
 	free      []*Batch
 	freeBytes int
 	large     int // bytes of batches with large values since the collector was told
@@ -79,16 +79,19 @@ func (p *Pool) put(b *Batch) {
 	b.reset()
 	held := b.held()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.large += large; p.large >= garbageBytes {
+	if p.freeBytes+held <= p.options.FreeBytes {
+		p.freeBytes += held
+		p.free = append(p.free, b)
+	}
+	p.large += large
+	due := p.large >= garbageBytes
+	if due {
 		p.large = 0
-		runtime.GC()
 	}
-	if p.freeBytes+held > p.options.FreeBytes {
-		return
+	p.mu.Unlock()
+	if due {
+		runtime.GC() // takes a while, in which others may get batches
 	}
-	p.freeBytes += held
-	p.free = append(p.free, b)
 }
 
 // Bytes returns how much memory the batch's contents take: values, rows, changes and transactions.

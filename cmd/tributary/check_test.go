@@ -140,7 +140,7 @@ func TestCheckMoments(t *testing.T) {
 	b.look("source", findings{long: time.Millisecond}).has("W152", "pid ", "pg_stat_activity")
 	other.exec("ROLLBACK")
 	hour := func() time.Time { return time.Now().Add(time.Hour) }
-	b.look("source", findings{now: hour}).has("W156", "differs from this machine's by -", "timedatectl")
+	b.look("source", findings{now: hour}).has("W156", "differs from this machine's by -1h0m", "timedatectl")
 	b.exec("SELECT pg_create_logical_replication_slot('" + b.prefix + "', 'pgoutput');" +
 		"SELECT pg_create_logical_replication_slot('" + b.prefix + "_idle', 'pgoutput');" +
 		"CREATE PUBLICATION " + b.prefix + " FOR TABLE public.orders")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -65,7 +66,13 @@ func (b *bench) delivered() {
 		return r.topic == "public.orders" &&
 			r.key == last
 	})
-	l.reach(b.T, stateStreaming) // what was streamed before the point of a snapshot is not all
+	l.reach(b.T, stateStreaming)     // what was streamed before the point of a snapshot is not all
+	l.eventually(b.T, func() error { // it is made beside the stream
+		if b.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '"+b.prefix+"_anchor'") == "0" {
+			return errors.New("the anchor is not there yet")
+		}
+		return nil
+	})
 	l.stop(b.T)
 	seen := map[string]int{}
 	for _, r := range topics.all() {
