@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,14 +28,11 @@ func newPipeline(binary, dir string, db *database, brokers, registry string) (*p
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := local.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	p.listen = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
+	p.listen = fmt.Sprintf("127.0.0.1:%d", port)
 	// The password goes into a file of its own, as anybody's should.
 	secret, passwordFrom := filepath.Join(dir, "password"), ""
 	if password != "" {

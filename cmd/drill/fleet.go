@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // fleet is the instances of one pipeline: one, or two of which one stands by. Safe for concurrent use.
@@ -37,14 +38,11 @@ type member struct {
 func newFleet(binary, dir string, size int, config string) (*fleet, error) {
 	f := &fleet{binary: binary, dir: dir}
 	for i := range size {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := local.FreePort()
 		if err != nil {
 			return nil, err
 		}
-		address := listener.Addr().String()
-		if err := listener.Close(); err != nil {
-			return nil, err
-		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
 		m := &member{
 			config: filepath.Join(dir, fmt.Sprintf("tributary-%d.yaml", i)),
 			log:    filepath.Join(dir, fmt.Sprintf("tributary-%d.log", i)),

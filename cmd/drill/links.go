@@ -15,6 +15,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 // links are the three ways out of tributary. Each goes through a gate, which can stand still, and then
@@ -57,7 +59,11 @@ func openLinks(postgres, kafka, registry string) (l *links, err error) {
 		"registry": l.registry.address(),
 	}
 	for _, name := range linkNames {
-		if err := l.renew(name, "127.0.0.1:0", upstreams[name]); err != nil {
+		port, err := local.FreePort() // it is closed and opened again
+		if err != nil {
+			return l, err
+		}
+		if err := l.renew(name, fmt.Sprintf("127.0.0.1:%d", port), upstreams[name]); err != nil {
 			return l, err
 		}
 		l.closers = append(l.closers, func() { l.proxies[name].Stop() })

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,13 +229,14 @@ func answers(ctx context.Context, address string) error {
 // freePorts returns addresses of this machine that nobody listens at, all different.
 func freePorts(n int) ([]string, error) {
 	var all []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for len(all) < n {
+		port, err := local.FreePort()
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close() // at the end, so that none comes twice
-		all = append(all, listener.Addr().String())
+		if address := fmt.Sprintf("127.0.0.1:%d", port); !slices.Contains(all, address) {
+			all = append(all, address)
+		}
 	}
 	return all, nil
 }

@@ -327,12 +327,10 @@ func TestRealCheckPooler(t *testing.T) {
 func pooler(t *testing.T, program string, u *url.URL, more string) string {
 	t.Helper()
 	dir := t.TempDir()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
 	config := fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr = "+
 		"127.0.0.1\nlisten_port = %d\n"+
 		"auth_type = any\nunix_socket_dir =\npool_mode = transaction\n%s", u.Hostname(), u.Port(), port, more)

@@ -120,12 +120,6 @@ func awaitLine(ctx context.Context, file, want string, limit time.Duration) erro
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that was free.
-func FreePort() (int, error) {
-	port, err := freePort()
-	return int(port), err
-}
-
 // tools are the classes of Kafka's own scripts.
 var tools = map[string]string{
 	"kafka-acls.sh":    "org.apache.kafka.tools.AclCommand",

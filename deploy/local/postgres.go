@@ -92,7 +92,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 func start(ctx context.Context, bin string, o Options,
 	prepare func(dir string, attr *syscall.SysProcAttr) error,
 ) (*Server, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,9 @@ func (s *Server) Stop() error {
 }
 
 // parameters returns the lines for postgresql.conf. Durability is off: the data dies with the server anyway.
-func parameters(port uint32, more map[string]string) string {
+func parameters(port int, more map[string]string) string {
 	all := map[string]string{
-		"port": strconv.Itoa(int(port)), "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+		"port": strconv.Itoa(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
 		"wal_level": "logical", "max_wal_senders": "40", "max_replication_slots": "40",
 		"max_connections": "200", "shared_buffers": "64MB", "max_wal_size": "1GB", "timezone": "UTC",
 		"log_timezone": "UTC", "track_commit_timestamp": "on",

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,12 +69,12 @@ func unpack(cache, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return err
 	}
-	server := embedded.NewDatabase(embedded.DefaultConfig().Version(version).Port(port).Logger(io.Discard).
-		CachePath(cache).BinariesPath(dir).RuntimePath(filepath.Join(work, "run")).
+	server := embedded.NewDatabase(embedded.DefaultConfig().Version(version).Port(uint32(port)).
+		Logger(io.Discard).CachePath(cache).BinariesPath(dir).RuntimePath(filepath.Join(work, "run")).
 		DataPath(filepath.Join(work, "data")))
 	switch err := server.Start(); {
 	case err == nil:
@@ -104,14 +103,4 @@ func readable(dir string) error {
 		}
 		return os.Chmod(path, mode)
 	})
-}
-
-// freePort returns a port of 127.0.0.1 that nobody listens on. Somebody may take it before its user does.
-func freePort() (uint32, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return uint32(listener.Addr().(*net.TCPAddr).Port), nil
 }
