@@ -28,6 +28,7 @@ const (
 	codeSlots         = "E115"
 	codeSenders       = "E116"
 	codeRefused       = "E119"
+	codeTooOld        = "E120"
 	codeSlotMissing   = "E121"
 	codeSlotLost      = "E122"
 	codeSlotBusy      = "E123"

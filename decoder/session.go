@@ -164,9 +164,18 @@ var verifiedParameters = []string{
 	"IntervalStyle", "TimeZone", "client_encoding",
 }
 
+// OldestVersion is the first server version, in the form of ServerVersion, that tells of its slots and
+// publications what this package asks for: Postgres 13.
+const OldestVersion = 13_00_00
+
 // verifySession completes a session: settings that only newer servers know, and proof that what was pinned
-// holds, since a pooler in between may have dropped startup parameters without a word.
+// holds, since a pooler in between may have dropped startup parameters without a word. It refuses a server
+// that is too old, before a question that it does not understand fails in words that lead elsewhere.
 func verifySession(ctx context.Context, conn *pgconn.PgConn) error {
+	if version := ServerVersion(conn); version > 0 && version < OldestVersion {
+		return codedError{fmt.Errorf("the server is PostgreSQL %s: want %d or newer",
+			conn.ParameterStatus("server_version"), OldestVersion/10000), codeTooOld}
+	}
 	query := "SELECT pg_catalog.concat_ws(' '"
 	for _, name := range verifiedParameters {
 		query += ", pg_catalog.current_setting('" + name + "')"

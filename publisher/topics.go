@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 const (
@@ -242,7 +243,7 @@ func orDefault(n int) int {
 // command returns the line that makes a topic.
 func (t *topics) command(name string, plan topicPlan) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server %s --create --topic %s", t.brokers(), name)
+	fmt.Fprintf(&b, "%s --create --topic %s", t.tool("kafka-topics.sh"), name)
 	if plan.partitions > 0 {
 		b.WriteString(" --partitions " + strconv.Itoa(plan.partitions))
 	}
@@ -255,9 +256,15 @@ func (t *topics) command(name string, plan topicPlan) string {
 	return b.String()
 }
 
-// brokers returns the seed brokers as a command line has them.
-func (t *topics) brokers() string {
-	return strings.Join(t.seeds, ",")
+// tool begins a command line of Kafka's: with a file of client settings where the brokers want TLS or a
+// login, which such a tool takes from nowhere else.
+func (t *topics) tool(name string) string {
+	line := name + " --bootstrap-server " + strings.Join(t.seeds, ",")
+	encrypted, _ := t.client.OptValue(kgo.DialTLS).(bool)
+	if logins, _ := t.client.OptValue(kgo.SASL).([]sasl.Mechanism); encrypted || len(logins) > 0 {
+		line += " --command-config FILE"
+	}
+	return line
 }
 
 // compare tells how an existing topic differs from what it would be made with. It is never altered; only a
@@ -283,8 +290,8 @@ func (t *topics) compare(ctx context.Context, name string, partitions int32, pla
 					Topic: name,
 					Err: codedError{fmt.Errorf("%s is %s, so that Kafka deletes the stored positions one day", key,
 						found.MaybeValue()), codeForgets},
-					Command: fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --topic %s --add-config %s=compact",
-						t.brokers(), name, key),
+					Command: fmt.Sprintf("%s --alter --topic %s --add-config %s=compact", t.tool("kafka-configs.sh"), name,
+						key),
 				}
 			}
 			t.warn("topic %s has %s=%s, configured is %s", name, key, found.MaybeValue(), plan.config[key])

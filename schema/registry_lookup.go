@@ -90,3 +90,14 @@ func (g *Registry) Compatibility(ctx context.Context) (string, error) {
 	}
 	return string(*level), nil
 }
+
+// CompatibilityOf asks the registry for the rule of a subject, which is the registry's where the subject has
+// none of its own.
+func (g *Registry) CompatibilityOf(ctx context.Context, subject string) (string, error) {
+	call := g.call(ctx)
+	level, err := call.client.GetCompatibilityLevel(subject, true)
+	if err != nil {
+		return "", call.fault("read the compatibility rule of subject "+subject, err)
+	}
+	return string(*level), nil
+}

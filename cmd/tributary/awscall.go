@@ -139,33 +139,57 @@ func refusalOf(response *http.Response, text []byte) error {
 	return e
 }
 
+// awsSecret is a version of a secret of Secrets Manager; CreatedDate is when it was made.
+type awsSecret struct {
+	SecretString *string
+	CreatedDate  float64
+}
+
+// awsParameter is a parameter of Systems Manager.
+type awsParameter struct {
+	Value            Secret
+	LastModifiedDate float64
+}
+
 // secret reads a secret of Secrets Manager by name or ARN.
 func (a *awsAccess) secret(ctx context.Context, id string) (Secret, error) {
-	var answer struct{ SecretString *string }
-	err := a.ask(ctx, secretsManager, arnRegion(id), "secretsmanager.GetSecretValue", "/",
-		struct {
-			ID string `json:"SecretId"`
-		}{id}, &answer)
+	answer, err := a.readSecret(ctx, id)
 	switch {
 	case err != nil:
-		return "", &awsError{"read secret " + id, err}
+		return "", err
 	case answer.SecretString == nil:
 		return "", faultError{fmt.Errorf("read secret %s: it is binary, want text", id), "E604"}
 	}
 	return Secret(*answer.SecretString), nil
 }
 
+func (a *awsAccess) readSecret(ctx context.Context, id string) (answer awsSecret, err error) {
+	err = a.ask(ctx, secretsManager, arnRegion(id), "secretsmanager.GetSecretValue", "/",
+		struct {
+			ID string `json:"SecretId"`
+		}{id}, &answer)
+	if err != nil {
+		err = &awsError{"read secret " + id, err}
+	}
+	return answer, err
+}
+
 // parameter reads a parameter of Systems Manager by name or ARN, decrypted.
 func (a *awsAccess) parameter(ctx context.Context, name string) (Secret, error) {
-	var answer struct{ Parameter struct{ Value Secret } }
+	answer, err := a.readParameter(ctx, name)
+	return answer.Value, err
+}
+
+func (a *awsAccess) readParameter(ctx context.Context, name string) (awsParameter, error) {
+	var answer struct{ Parameter awsParameter }
 	err := a.ask(ctx, systemsManager, arnRegion(name), "AmazonSSM.GetParameter", "/", struct {
 		Name           string
 		WithDecryption bool
 	}{name, true}, &answer)
 	if err != nil {
-		return "", &awsError{"read parameter " + name, err}
+		err = &awsError{"read parameter " + name, err}
 	}
-	return answer.Parameter.Value, nil
+	return answer.Parameter, err
 }
 
 // brokers asks MSK for a cluster's bootstrap brokers of a login. A cluster may have several kinds of address:

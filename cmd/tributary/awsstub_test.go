@@ -138,9 +138,9 @@ func (s *awsStub) service(w http.ResponseWriter, r *http.Request, body []byte, c
 		fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::111122223333:`+
 			`assumed-role/tributary/pod</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 	case call == "secretsmanager.GetSecretValue":
-		text, _ := json.Marshal(map[string]string{"Name": "n", "SecretString": s.secrets[0]})
+		fmt.Fprintf(w, `{"Name":"n","SecretString":%q,"CreatedDate":%d.0}`, s.secrets[0],
+			time.Now().Add(-5*time.Hour).Unix())
 		s.secrets = s.secrets[min(1, len(s.secrets)-1):]
-		_, _ = w.Write(text)
 	case call == "AmazonSSM.GetParameter":
 		var asked struct {
 			Name           string
@@ -149,7 +149,8 @@ func (s *awsStub) service(w http.ResponseWriter, r *http.Request, body []byte, c
 		if json.Unmarshal(body, &asked) != nil || asked.Name != "/cdc/password" || !asked.WithDecryption {
 			s.t.Errorf("SSM: asked %s", body)
 		}
-		fmt.Fprintf(w, `{"Parameter":{"Name":"/cdc/password","Type":"SecureString","Value":%q}}`, canary)
+		fmt.Fprintf(w, `{"Parameter":{"Name":"/cdc/password","Type":"SecureString","Value":%q,`+
+			`"LastModifiedDate":%d}}`, canary, time.Now().Add(-30*time.Minute).Unix())
 	case strings.HasSuffix(r.URL.EscapedPath(), "%3A5%3Acluster%2Forders%2Fabc-1/bootstrap-brokers"):
 		text, _ := json.Marshal(s.brokers)
 		_, _ = w.Write(text)

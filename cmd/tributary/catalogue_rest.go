@@ -124,6 +124,12 @@ var kafkaEntries = []entry{
 			"min.insync.replicas=1",
 	},
 	{
+		"W225", "New topics would have one replica.",
+		"The brokers' default.replication.factor is 1, and topic.replication_factor leaves it to them: a broker " +
+			"that is lost takes its records along.",
+		"topic: {replication_factor: 3}   # not more than there are brokers",
+	},
+	{
 		"W221", "A topic has another number of partitions than configured.",
 		"It stays as it is: changing it would move keys.",
 		"kafka-topics.sh --bootstrap-server BROKER:PORT --describe --topic TOPIC   # then topic.partitions",
@@ -365,6 +371,12 @@ var programEntries = []entry{
 		"W601", "Memory is small for the buffers.",
 		"The memory limit of the container leaves little beyond kafka.window_bytes and source.max_row_bytes.",
 		"kafka: {window_bytes: 16MiB}   # or a larger memory limit",
+	},
+	{
+		"W602", "The pod may be killed before a window is finished.",
+		"Its termination grace period is shorter than kafka.transaction_timeout. Nothing is lost, but consumers " +
+			"of committed records wait until the broker ends the open transaction.",
+		"terminationGracePeriodSeconds: 60   # of the pod's spec; and TERMINATION_GRACE_PERIOD_SECONDS beside it",
 	},
 	{
 		"W603", "A TRIBUTARY_ variable is not known.",

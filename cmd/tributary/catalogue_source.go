@@ -96,6 +96,11 @@ var sourceEntries = []entry{
 		"SELECT version();   -- and look the SQLSTATE up in appendix A of Postgres's manual",
 	},
 	{
+		"E120", "The database server is too old.",
+		"Before PostgreSQL 13 a server tells too little of its slots and publications.",
+		"SHOW server_version;   -- then upgrade: a major upgrade ends every slot, so snapshot anew after it",
+	},
+	{
 		"E121", "The replication slot does not exist.",
 		"It was dropped, or lost in a failover. What committed since it was last read may be lost.",
 		"tributary snapshot --repair -c FILE   # then tributary run: all rows again, and the deletes of the gap",
@@ -157,6 +162,12 @@ var sourceEntries = []entry{
 		"E137", "The role may not read a captured table.",
 		"The snapshot needs SELECT; the stream does not.",
 		"GRANT USAGE ON SCHEMA public TO cdc; GRANT SELECT ON TABLE TO cdc;",
+	},
+	{
+		"E138", "RDS takes IAM tokens for sessions, and not for replication.",
+		"rds.iam_auth_for_replication is off in the parameter group, so the stream cannot log in.",
+		"aws rds modify-db-parameter-group --db-parameter-group-name NAME --parameters " +
+			"ParameterName=rds.iam_auth_for_replication,ParameterValue=1,ApplyMethod=immediate",
 	},
 	{
 		"E151", "A value has no form under its column's schema.",
@@ -330,6 +341,11 @@ var sourceEntries = []entry{
 		"What a transaction changes beyond logical_decoding_work_mem is written to the server's disk and read " +
 			"again.",
 		"ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_reload_conf();",
+	},
+	{
+		"I160", "A generated column is left out.",
+		"Postgres computes it from the others, and sends a stored one from 18 on, when the publication says so.",
+		"ALTER PUBLICATION NAME SET (publish_generated_columns = stored);   -- PostgreSQL 18",
 	},
 	{
 		"W161", "The certificate of the database server expires soon.",

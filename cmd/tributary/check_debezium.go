@@ -60,7 +60,7 @@ func checkOffset(ctx context.Context, c Config, conn *pgconn.PgConn, f *findings
 			offset, err = readOffset(ctx, opts, c.Takeover, c.Topic.Prefix)
 		}
 		if err != nil {
-			f.fault("position", err, "kafka-topics.sh --bootstrap-server "+strings.Join(c.Kafka.Brokers, ",")+
+			f.fault("position", err, kafkaTool(c, "kafka-topics.sh")+
 				" --list   # offset.storage.topic of the Connect worker")
 			return
 		}

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -60,18 +57,14 @@ func checkKafka(ctx context.Context, c Config, tables []capture, f *findings) {
 		return
 	}
 	f.ok("brokers", fmt.Sprintf("%s, login %s", count(len(meta.Brokers), "broker"), c.Kafka.Auth))
-	for _, b := range meta.Brokers {
-		checkReach(ctx, f, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)),
-			"advertised.listeners of the broker", "E218",
-			"E218")
-	}
+	checkAdvertised(ctx, c, meta.Brokers, f)
 	if c.Topic.ReplicationFactor > len(meta.Brokers) {
 		f.add("E211", "replicas", fmt.Sprintf("topic.replication_factor is %d, but there are %d brokers",
 			c.Topic.ReplicationFactor, len(meta.Brokers)),
 			fmt.Sprintf("topic: {replication_factor: %d}", len(meta.Brokers)))
 	}
 	checkProducer(ctx, c, client, f)
-	checkTopics(ctx, c, admin, tables, len(meta.Brokers), f)
+	checkTopics(ctx, c, admin, tables, meta.Brokers, f)
 	checkWriting(ctx, c, opts, tables, f)
 	checkPosition(ctx, c, f)
 }
@@ -87,45 +80,6 @@ func kafkaCode(c Config, err error) string {
 		return "E204"
 	}
 	return "E205"
-}
-
-// checkKafkaTLS shakes hands by itself, since through the client a broker that speaks no TLS looks like a
-// broken connection.
-func checkKafkaTLS(ctx context.Context, c Config, f *findings) bool {
-	if !c.Kafka.TLSOn() {
-		if c.Kafka.Auth == "plain" {
-			f.add("W224", "tls", "kafka.auth plain without TLS sends the password in clear",
-				"kafka: {tls: {enabled: true}}")
-		}
-		return true
-	}
-	config, err := tlsConfig("kafka.tls", c.Kafka.TLS)
-	if err != nil {
-		f.fault("tls", err, "")
-		return false
-	}
-	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
-	conn, err := dialer.DialContext(ctx, "tcp", c.Kafka.Brokers[0])
-	if err != nil {
-		if text, advice := certificateProblem(err, "kafka.tls.ca_file",
-			"openssl s_client -connect "+c.Kafka.Brokers[0]); advice != "" {
-			f.add("E203", "tls", text, advice)
-			return false
-		}
-		var header tls.RecordHeaderError
-		var network net.Error
-		if errors.Is(err, io.EOF) || errors.As(err, &header) || errors.Is(err, syscall.ECONNRESET) ||
-			errors.As(err, &network) && network.Timeout() {
-			f.add("E203", "tls", c.Kafka.Brokers[0]+" shakes no hands: the port speaks no TLS ("+err.Error()+")",
-				"kafka: {tls: {enabled: false}}   # or the port of a listener that speaks TLS")
-			return false
-		}
-		f.add("E203", "tls", err.Error(), "openssl s_client -connect "+c.Kafka.Brokers[0]+" </dev/null | openssl "+
-			"x509 -noout -dates -issuer   # its CA: kafka.tls.ca_file; without TLS: kafka: {tls: {enabled: false}}")
-		return false
-	}
-	f.ok("tls", "certificate verified")
-	return conn.Close() == nil
 }
 
 func kafkaReason(c Config, err error) string {
@@ -155,7 +109,7 @@ func kafkaFix(c Config, err error) string {
 			"cluster"
 	}
 	if kafkaCode(c, err) == "E204" {
-		return "kafka-configs.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --describe --entity-type users " +
+		return kafkaTool(c, "kafka-configs.sh") + " --describe --entity-type users " +
 			"--entity-name " + c.Kafka.User + "   # then kafka.user and what " +
 			string(c.Kafka.PasswordFrom) + " holds"
 	}
@@ -167,8 +121,8 @@ func kafkaFix(c Config, err error) string {
 }
 
 // checkTopics finds out which topics exist, and asks whether the missing ones may be created.
-func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []capture, brokers int,
-	f *findings,
+func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []capture,
+	brokers kadm.BrokerDetails, f *findings,
 ) {
 	keyless := map[string]bool{}
 	var names []string
@@ -202,7 +156,10 @@ func checkTopics(ctx context.Context, c Config, admin *kadm.Client, tables []cap
 		f.ok("topics", fmt.Sprintf("%s exist", count(len(there), "topic")))
 		checkTopicSettings(ctx, c, admin, there, details, keyless, f)
 	}
-	checkCreation(ctx, c, admin, missing, brokers, f)
+	checkCreation(ctx, c, admin, missing, len(brokers), f)
+	if c.Topic.Create && len(missing) > 0 {
+		checkDefaults(ctx, c, admin, brokers, f)
+	}
 }
 
 func topicOfTable(tables []capture, topic string) bool {
@@ -219,7 +176,7 @@ func checkTopicSettings(ctx context.Context, c Config, admin *kadm.Client, names
 		f.skip("topics", "their settings are not told: "+err.Error())
 		return
 	}
-	set := "kafka-configs.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --alter --topic %s --add-config %s"
+	set := kafkaTool(c, "kafka-configs.sh") + " --alter --topic %s --add-config %s"
 	for _, topic := range configs {
 		values := map[string]string{}
 		for _, one := range topic.Configs {
@@ -303,7 +260,7 @@ func checkCreation(ctx context.Context, c Config, admin *kadm.Client, missing []
 
 // createLine is the command that creates a topic as run would.
 func createLine(c Config, name string) string {
-	line := "kafka-topics.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --create --topic " + name
+	line := kafkaTool(c, "kafka-topics.sh") + " --create --topic " + name
 	policy := c.Topic.CleanupPolicy
 	switch name {
 	case c.Kafka.PositionTopic:

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/url"
-	"os"
-	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"github.com/tributary-cdc/tributary/schema"
@@ -55,7 +51,7 @@ func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings)
 		return
 	}
 	f.ok("registry", "answers, "+flavour(u))
-	checkRegistrySettings(ctx, c, registry, f)
+	level := checkRegistrySettings(ctx, c, registry, f)
 	switch {
 	case c.Compatibility == "debezium":
 		f.skip("schemas", "see the part debezium")
@@ -63,6 +59,7 @@ func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings)
 		f.skip("schemas", "the source's part names the tables")
 	default:
 		checkRegistrations(ctx, registry, tables, f)
+		checkRules(ctx, c, registry, tables, level, f)
 	}
 }
 
@@ -74,22 +71,48 @@ func flavour(u *url.URL) string {
 	return "Confluent's API"
 }
 
-// checkRegistrySettings asks for the registry's mode and rule. A registry that has no such question answers
-// 404, which says nothing.
-func checkRegistrySettings(ctx context.Context, c Config, registry *schema.Registry, f *findings) {
+// putSetting is the line that changes a setting of the registry.
+func putSetting(c Config, path, name, value string) string {
 	base := strings.TrimSuffix(c.SchemaRegistry.URL.String(), "/")
-	put := "curl -X PUT " + base + "/%s -H 'Content-Type: application/json' -d '{\"%s\":\"%s\"}'"
+	return fmt.Sprintf("curl -X PUT %s/%s -H 'Content-Type: application/json' -d '{\"%s\":\"%s\"}'", base, path,
+		name, value)
+}
+
+// checkRegistrySettings asks for the registry's mode and rule, and returns the rule. A registry that has no
+// such question answers 404, which says nothing.
+func checkRegistrySettings(ctx context.Context, c Config, registry *schema.Registry, f *findings) string {
 	mode, err := registry.Mode(ctx)
 	if err == nil && mode != "READWRITE" && mode != "" {
-		f.add("E306", "mode", "is "+mode, fmt.Sprintf(put, "mode", "mode", "READWRITE"))
+		f.add("E306", "mode", "is "+mode, putSetting(c, "mode", "mode", "READWRITE"))
 	}
 	level, err := registry.Compatibility(ctx)
 	switch {
 	case err != nil:
 	case level == "NONE":
-		f.add("W308", "rule", "compatibility is NONE", fmt.Sprintf(put, "config", "compatibility", "BACKWARD"))
+		f.add("W308", "rule", "compatibility is NONE", putSetting(c, "config", "compatibility", "BACKWARD"))
 	default:
 		f.ok("rule", "compatibility "+level)
+	}
+	return level
+}
+
+// checkRules asks for the subjects that have another rule than the registry. One that does not exist yet has
+// none; a registry that has no such question says nothing.
+func checkRules(ctx context.Context, c Config, registry *schema.Registry, tables []capture, level string,
+	f *findings,
+) {
+	for _, t := range tables {
+		for _, subject := range []string{t.topic + "-key", t.topic + "-value"} {
+			own, err := registry.CompatibilityOf(ctx, subject)
+			switch {
+			case err != nil, own == level:
+			case own == "NONE":
+				f.add("W308", subject, "its own compatibility is NONE", putSetting(c, "config/"+url.PathEscape(subject),
+					"compatibility", textOr(level, "BACKWARD")))
+			default:
+				f.ok("rule", "compatibility "+own+" of subject "+subject)
+			}
+		}
 	}
 }
 
@@ -134,36 +157,4 @@ func checkVersion(ctx context.Context, registry *schema.Registry, t capture, sub
 		f.add("I307", subject, "the schema of "+t.table.String()+" would be a new version",
 			"tributary schema diff "+t.table.String())
 	}
-}
-
-// checkRuntime looks at what surrounds this process.
-func checkRuntime(ctx context.Context, c Config, f *findings) {
-	checkListen(ctx, c, f)
-	needed := 2*int64(c.Kafka.WindowBytes) + int64(c.Source.MaxRowBytes)
-	limit, from := memoryLimit()
-	switch {
-	case limit == 0:
-		f.ok("memory", "no limit is set")
-	case limit < needed:
-		f.add("W601", "memory", fmt.Sprintf("the limit is %s (%s), and the buffers may take %s", size(limit), from,
-			size(needed)), "")
-	default:
-		f.ok("memory", fmt.Sprintf("%s (%s) for buffers of at most %s", size(limit), from, size(needed)))
-	}
-}
-
-// memoryLimit is what this process may use, 0 without a limit: Go's own, or the control group's.
-func memoryLimit() (limit int64, from string) {
-	if own := debug.SetMemoryLimit(-1); own < math.MaxInt64 {
-		return own, "GOMEMLIMIT"
-	}
-	text, err := os.ReadFile("/sys/fs/cgroup/memory.max")
-	if err != nil {
-		return 0, "" // another system, or version 1: nothing is known
-	}
-	group, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		return 0, "" // "max"
-	}
-	return group, "the control group's memory.max"
 }

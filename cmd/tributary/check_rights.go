@@ -67,8 +67,10 @@ func initialized(ctx context.Context, client *kgo.Client, request *kmsg.InitProd
 // aclFix is the line that grants what a refusal names, empty where the catalogue says it. A topic under
 // topic.prefix, or none in particular, is granted with all others there.
 func aclFix(c Config, err error, topic string) string {
-	line := "kafka-acls.sh --bootstrap-server " + c.Kafka.Brokers[0] + " --add --allow-principal User:" +
-		textOr(c.Kafka.User, "USER")
+	if c.Kafka.Auth == "msk_iam" {
+		return policyFix(c, err, topic)
+	}
+	line := kafkaTool(c, "kafka-acls.sh") + " --add --allow-principal User:" + textOr(c.Kafka.User, "USER")
 	switch {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return line + " --operation Write --operation Describe --transactional-id tributary/ " +
@@ -82,6 +84,30 @@ func aclFix(c Config, err error, topic string) string {
 		return line + topicOperations + c.Topic.Prefix + " --resource-pattern-type prefixed"
 	}
 	return ""
+}
+
+// policyFix is aclFix for MSK, where the role's policy allows what ACLs do elsewhere.
+func policyFix(c Config, err error, topic string) string {
+	var actions, resource string
+	switch {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		actions, resource = "AlterTransactionalId DescribeTransactionalId", "transactional-id/CLUSTER/*/tributary/*"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		actions, resource = "Connect DescribeCluster WriteDataIdempotently CreateTopic", "cluster/CLUSTER/*"
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		name := c.Topic.Prefix + "*"
+		if topic != "" && !strings.HasPrefix(topic, c.Topic.Prefix) {
+			name = topic
+		}
+		actions = "CreateTopic DescribeTopic DescribeTopicDynamicConfiguration WriteData ReadData"
+		resource = "topic/CLUSTER/*/" + name
+	default:
+		return ""
+	}
+	list := `"kafka-cluster:` + strings.ReplaceAll(actions, " ", `","kafka-cluster:`) + `"`
+	return "aws iam put-role-policy --role-name ROLE --policy-name tributary-more --policy-document " +
+		`'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + list +
+		`],"Resource":"arn:aws:kafka:REGION:ACCOUNT:` + resource + `"}]}'`
 }
 
 // topicOperations are what a pipeline does with its topics.

@@ -150,6 +150,7 @@ func (b *bench) encrypted(server *local.Server) {
 	b.write(b.T, "")
 	b.look("source", findings{}).has("W157", "sslmode=require verifies nobody", "sslmode=verify-full")
 	mode("sslmode=disable")
+	b.byIAM(server, filepath.Join(data, "server.crt"))
 }
 
 // occupied uses up slots, walsenders and connections, and closes pg_hba.conf.

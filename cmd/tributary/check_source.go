@@ -27,6 +27,8 @@ type serverFacts struct {
 	encryption                           string // TLS version, empty for none
 	oldest, prepared                     string // the oldest transactions, empty for none
 	number                               int    // of the version, such as 170010
+	iamReplication                       string // rds.iam_auth_for_replication, empty where there is none
+	isAurora                             bool
 }
 
 const factsQuery = `SELECT current_setting('server_version'), current_setting('wal_level'), current_user,
@@ -50,13 +52,16 @@ const factsQuery = `SELECT current_setting('server_version'), current_setting('w
 	(SELECT setting FROM pg_settings WHERE name = 'logical_decoding_work_mem'),
 	extract(epoch FROM clock_timestamp())::text,
 	coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), ''),
-	current_setting('server_version_num')`
+	current_setting('server_version_num'),
+	coalesce(current_setting('rds.iam_auth_for_replication', true), ''),
+	EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')`
 
 // checkSource asks everything of the source, in the order of causes, and returns what its tables become.
 func checkSource(ctx context.Context, c Config, f *findings) []capture {
 	if !checkReach(ctx, f, sourceAddress(c.Source.URL), "source.url", "E101", "E102") {
 		return nil
 	}
+	checkSecret(ctx, c, f)
 	conn, err := decoder.Connect(ctx, sourceOptions(c))
 	if err != nil {
 		f.fault("connection", err, connectFix(c, err))
@@ -72,7 +77,7 @@ func checkSource(ctx context.Context, c Config, f *findings) []capture {
 	checkConnection(c, conn, facts, f)
 	checkClock(facts, before, f.now(), f)
 	checkOneServer(ctx, c, conn, f)
-	checkServer(facts, f)
+	checkServer(c, facts, f)
 	checkReplication(ctx, c, facts, f)
 	checkSlot(ctx, c, conn, facts, f)
 	captured := checkTables(ctx, c, conn, facts, f)
@@ -170,6 +175,7 @@ func readFacts(ctx context.Context, conn *pgconn.PgConn, long time.Duration) (se
 		replicates: row[8] == "t" || row[10] == "t", isRDS: row[9] == "t", standby: row[11] == "t",
 		oldest: row[12], prepared: row[13], restarts: row[14] == "t", workMemory: number(15),
 		clock: time.UnixMicro(int64(seconds * 1e6)), encryption: row[17], number: number(18),
+		iamReplication: row[19], isAurora: row[20] == "t",
 	}, nil
 }
 
@@ -178,20 +184,23 @@ const certificateSoon = 30 * 24 * time.Hour
 
 // checkConnection says how the connection is protected, and who answers.
 func checkConnection(c Config, conn *pgconn.PgConn, s serverFacts, f *findings) {
-	text := fmt.Sprintf("PostgreSQL %s as %s, ", s.version, s.role)
-	if s.isRDS {
-		text = fmt.Sprintf("PostgreSQL %s on RDS as %s, ", s.version, s.role)
-	}
-	f.ok("connection", text+textOr(s.encryption, "no TLS"))
+	text := fmt.Sprintf("PostgreSQL %s%s as %s, ", s.version, s.service(), s.role)
 	u, err := url.Parse(string(c.Source.URL))
 	if err != nil {
 		return // validate has let no such address through
 	}
-	if mode := u.Query().Get("sslmode"); mode != "" && mode != "verify-full" && mode != "verify-ca" &&
-		!onMachine(u) {
+	mode := u.Query().Get("sslmode")
+	session, encrypted := conn.Conn().(*tls.Conn)
+	if encrypted {
+		one := session.ConnectionState().PeerCertificates[0]
+		text += fmt.Sprintf("%s, sslmode %s, certificate of %s until %s", s.encryption,
+			textOr(mode, "verify-full"), one.Subject.CommonName, one.NotAfter.UTC().Format(time.DateOnly))
+	}
+	f.ok("connection", strings.TrimSuffix(text, ", ")+map[bool]string{false: ", no TLS"}[encrypted])
+	if mode != "" && mode != "verify-full" && mode != "verify-ca" && !onMachine(u) {
 		f.add("W157", "tls", "sslmode="+mode+" verifies nobody", "")
 	}
-	if session, encrypted := conn.Conn().(*tls.Conn); encrypted {
+	if encrypted {
 		for _, one := range session.ConnectionState().PeerCertificates[:1] {
 			if left := one.NotAfter.Sub(f.now()); left < certificateSoon {
 				f.add("W161", "tls", fmt.Sprintf("the certificate of %s expires on %s, in %d days",
@@ -200,6 +209,17 @@ func checkConnection(c Config, conn *pgconn.PgConn, s serverFacts, f *findings) 
 			}
 		}
 	}
+}
+
+// service names the hosting that is told by what it adds to Postgres, empty for none.
+func (s serverFacts) service() string {
+	switch {
+	case s.isAurora:
+		return " on Aurora"
+	case s.isRDS:
+		return " on RDS"
+	}
+	return ""
 }
 
 // onMachine says whether an address stays on this machine by its usual names.
@@ -253,7 +273,7 @@ func checkOneServer(ctx context.Context, c Config, conn *pgconn.PgConn, f *findi
 	}
 }
 
-func checkServer(s serverFacts, f *findings) {
+func checkServer(c Config, s serverFacts, f *findings) {
 	pending := ""
 	if s.restarts {
 		pending = "; a change waits for a restart"
@@ -274,6 +294,8 @@ func checkServer(s serverFacts, f *findings) {
 	}
 	role := quotedName(s.role)
 	switch {
+	case s.replicates && c.Source.Auth == "rds_iam" && isOneOf(s.iamReplication, []string{"0", "off"}):
+		f.add("E138", "role", s.role+" logs in by IAM, and rds.iam_auth_for_replication is "+s.iamReplication, "")
 	case s.replicates:
 		f.ok("role", s.role+" may replicate")
 	case s.isRDS:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFac
 		names[i] = decoder.TableName{Namespace: t.Namespace, Name: t.Name}
 	}
 	checkPublication(ctx, c, conn, publication, names, f)
+	checkGenerated(ctx, c, conn, selection.Tables, publication, f)
 	return checkEach(ctx, c, catalog, selection.Tables, quotedName(s.role), f)
 }
 
@@ -93,6 +95,38 @@ func checkPublication(
 	if !blocked && existing != nil {
 		f.ok("publication", fmt.Sprintf("%s publishes %s of %s", c.Source.Publication, existing.Operations,
 			count(len(tables), "table")))
+	}
+}
+
+// checkGenerated names the generated columns that neither stream nor snapshot have: the server computes
+// them, and sends them from Postgres 18 on, where the publication has them. A question that is refused takes
+// nothing from the rest.
+func checkGenerated(ctx context.Context, c Config, conn *pgconn.PgConn, tables []snapshot.Table,
+	publication *decoder.Publication, f *findings,
+) {
+	if c.Compatibility == "debezium" {
+		return // as Debezium does
+	}
+	sends := decoder.ServerVersion(conn) >= 18_00_00 // before, some minors only list them
+	for _, t := range tables {
+		results := conn.ExecParams(ctx, `SELECT attname FROM pg_attribute WHERE attrelid = $1::bigint::oid
+			AND attgenerated <> '' AND NOT attisdropped ORDER BY attnum`,
+			[][]byte{strconv.AppendUint(nil, uint64(t.OID), 10)}, nil, nil, nil).Read()
+		var published, left []string
+		if publication != nil && sends {
+			one, _ := publication.Table(decoder.TableName{Namespace: t.Namespace, Name: t.Name})
+			published = one.Columns
+		}
+		for _, row := range results.Rows {
+			if name := string(row[0]); !isOneOf(name, published) {
+				left = append(left, name)
+			}
+		}
+		if len(left) > 0 {
+			f.add("I160", t.String(), "left out, for the server computes them: "+strings.Join(left, ", "),
+				fmt.Sprintf("ALTER PUBLICATION %s SET (publish_generated_columns = stored);   -- PostgreSQL 18",
+					quotedName(c.Source.Publication)))
+		}
 	}
 }
 

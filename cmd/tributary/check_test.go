@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime/debug"
@@ -56,6 +57,17 @@ func (c checked) has(code, text, fix string) {
 	c.t.Errorf("no %s with %q and fix %q among\n%s", code, text, fix, c.text())
 }
 
+// fine fails the test unless something is told to be well in these words.
+func (c checked) fine(name, text string) {
+	c.t.Helper()
+	for _, f := range c.list {
+		if f.Level == levelOK && f.Name == name && strings.Contains(f.Text, text) {
+			return
+		}
+	}
+	c.t.Errorf("%s is not ok with %q among\n%s", name, text, c.text())
+}
+
 // none fails the test when there is a finding with the code.
 func (c checked) none(codes ...string) {
 	c.t.Helper()
@@ -88,10 +100,13 @@ func TestCheckTables(t *testing.T) {
 		CREATE TABLE public.odd (id int PRIMARY KEY, p public.pair); INSERT INTO public.odd VALUES (1);
 		CREATE TABLE public.secret (id int PRIMARY KEY); ALTER TABLE public.secret ENABLE ROW LEVEL SECURITY;
 		CREATE TABLE public.closed (id int PRIMARY KEY);
+		CREATE TABLE public.doubled (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED);
+		CREATE FUNCTION public.aurora_version() RETURNS int LANGUAGE sql AS 'SELECT 16';
 		CREATE ROLE ` + role + ` LOGIN REPLICATION PASSWORD 'x';
 		GRANT SELECT ON public.orders, public.bare, public.other, public.odd, public.secret TO ` + role + `;
+		GRANT SELECT ON public.doubled TO ` + role + `;
 		CREATE PUBLICATION ` + role + ` FOR TABLE public.orders WHERE (id > 0), public.bare, public.odd,
-			public.other (id, u), public.closed WITH (publish = 'insert, update',
+			public.doubled, public.other (id, u), public.closed WITH (publish = 'insert, update',
 			publish_via_partition_root = false)`)
 	t.Cleanup(func() { b.exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
 	b.change("['public.*'], publish_via_root: true", "")
@@ -118,9 +133,11 @@ func TestCheckTables(t *testing.T) {
 		},
 		{"I150", "left out, for their types have no form: p", "unknown_types: true"},
 		{"I159", "how many rows it has is unknown", `ANALYZE "public"."odd";`},
+		{"I160", "left out, for the server computes them: twice", "publish_generated_columns = stored"},
 	} {
 		found.has(want[0], want[1], want[2])
 	}
+	found.fine("connection", " on Aurora as "+role)
 	for _, f := range found.list {
 		if f.Code == "E132" || f.Code == "E133" || f.Code == "E137" || f.Code == "I159" {
 			b.exec(f.Fix) // by the superuser: what is shown can be pasted
@@ -192,9 +209,28 @@ func TestCheckPlaces(t *testing.T) {
 			}
 		}
 	}
+	b.graces()
 	before := debug.SetMemoryLimit(16 << 20)
 	b.look("runtime", findings{}).has("W601", "the limit is 16.0 MiB (GOMEMLIMIT)", "window_bytes")
 	debug.SetMemoryLimit(before)
+}
+
+// graces tells the process of several grace periods of its pod.
+func (b *bench) graces() {
+	b.Helper()
+	for grace, level := range map[string]string{"30": levelWarn, "60": levelOK, "soon": levelSkip} {
+		b.Setenv(graceVariable, grace)
+		found := b.look("runtime", findings{})
+		switch level {
+		case levelOK:
+			found.fine("grace", "1m0s to stop, for windows of at most 40s")
+		case levelWarn:
+			found.has("W602", "killed 30s after it is told to stop, and a window may take 40s",
+				"terminationGracePeriodSeconds: 60 ")
+		default:
+			found.none("W602")
+		}
+	}
 }
 
 // TestCheckTopics stages topics that do not fit.
@@ -250,7 +286,7 @@ func TestCheckRights(t *testing.T) {
 	found := b.look("source kafka", findings{})
 	found.has("E207", "writing exactly-once is not allowed", "--transactional-id tributary/")
 	found.has("E206", "TOPIC_AUTHORIZATION_FAILED", "kafka-acls.sh --bootstrap-server "+b.brokers+
-		" --add --allow-principal User:clerk")
+		" --command-config FILE --add --allow-principal User:clerk")
 	b.change(b.tables, fmt.Sprintf("delivery: at-least-once\nkafka: {brokers: [%q], auth: plain, user: clerk, "+
 		"password_from: 'env:KAFKA_SECRET'}", b.brokers))
 	b.look("kafka", findings{}).has("E208", "writing at-least-once is not allowed",
@@ -293,11 +329,71 @@ func TestCheckBrokers(t *testing.T) {
 		return response, nil, true
 	})
 	b.look("kafka", findings{}).has("E218", "broker.invalid: no address is known", "advertised.listeners")
+	b.brokersDefaults()
+	b.otherName()
 	registry := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(registry.Close)
 	b.registry = registry.URL
 	b.write(t, "")
 	b.look("registry", findings{}).has("E308", "certificate", "")
+}
+
+// brokersDefaults has brokers whose settings for new topics do not fit.
+func (b *bench) brokersDefaults() {
+	b.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.BrokerConfigs(map[string]string{
+		"default.replication.factor": "1", "min.insync.replicas": "2", "message.max.bytes": "1000",
+	}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(cluster.Close)
+	kafka := fmt.Sprintf("kafka: {brokers: [%q]}", cluster.ListenAddrs()[0])
+	b.change(b.tables, kafka+"\ntopic: {prefix: PREFIX}")
+	found := b.look("kafka", findings{})
+	found.has("W225", "default.replication.factor is 1, of 2 brokers", "topic: {replication_factor: 2}")
+	found.has("E226", "new topics get 1 replica, and the brokers' min.insync.replicas is 2",
+		"topic: {replication_factor: 2}")
+	found.has("W222", "new topics take records of 1000 bytes (message.max.bytes)",
+		"topic: {config: {max.message.bytes: '1004108'}}")
+	b.change(b.tables, kafka+"\ntopic: {prefix: PREFIX, replication_factor: 2, partitions: 6, "+
+		"config: {max.message.bytes: '1004108'}}")
+	found = b.look("kafka", findings{})
+	found.none("W225", "E226", "W222")
+	found.fine("defaults", "new topics get 6 partitions, 2 replicas, cleanup.policy ")
+}
+
+// otherName has a broker of a cluster that speaks TLS give itself a name that its certificate has not: the
+// bootstrap address is fine, and no record would arrive.
+func (b *bench) otherName() {
+	b.Helper()
+	a := newAuthority(b.T)
+	certFile, keyFile := a.issue("broker", "localhost", time.Hour)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(a.server(certFile, keyFile, false)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(cluster.Close)
+	listener, err := net.Listen("tcp", "127.0.0.2:0") // leads to the same broker, and is not in its certificate
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = listener.Close() })
+	seed := cluster.ListenAddrs()[0]
+	go relay(listener, func() string { return seed })
+	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := request.ResponseKind().(*kmsg.MetadataResponse)
+		broker := kmsg.NewMetadataResponseBroker()
+		broker.Host, broker.Port = "127.0.0.2", int32(listener.Addr().(*net.TCPAddr).Port)
+		response.Brokers = append(response.Brokers, broker)
+		return response, nil, true
+	})
+	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q], tls: {ca_file: %q}}", seed, a.file))
+	found := b.look("kafka", findings{})
+	found.fine("tls", seed+": certificate verified, until ")
+	found.has("E203", listener.Addr().String()+": the server's certificate is for another name",
+		"openssl s_client -connect "+listener.Addr().String())
 }
 
 // TestCheckSchemas stages what a registry may say of the schemas that run would register.
@@ -326,6 +422,9 @@ func TestCheckSchemas(t *testing.T) {
 		}
 		_ = response.Body.Close()
 	}
+	put("/config/"+b.prefix+".public.orders-value", `{"compatibility":"NONE"}`)
+	b.look("source registry", findings{}).has("W308", "its own compatibility is NONE",
+		"curl -X PUT "+b.registry+"/config/"+b.prefix+".public.orders-value")
 	put("/config", `{"compatibility":"NONE"}`)
 	put("/mode", `{"mode":"READONLY"}`)
 	found := b.look("source registry", findings{})

@@ -99,6 +99,7 @@ http: {name: {{ .existingSecret }}, key: {{ .tokenKey }}, path: token}
 
 {{- define "tributary.environment" -}}
 - {name: GOMEMLIMIT, value: {{ include "tributary.gomemlimit" . | quote }}}
+- {name: TERMINATION_GRACE_PERIOD_SECONDS, value: {{ .Values.terminationGracePeriodSeconds | quote }}}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
