@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,6 +26,7 @@ type lane struct {
 	group   group     // what has been acknowledged since the last stored position
 	storing *produced // the position on its way, nil for none
 	stored  *Stored
+	told    Delivery  // what the position on its way stands for
 	earlier time.Time // when the last one was sent
 }
 
@@ -32,6 +34,16 @@ type lane struct {
 // it and all before it are acknowledged.
 func (p *Publisher) deliverAtLeast(ctx context.Context, full <-chan *window, free chan<- *window) error {
 	l := &lane{p: p, frontier: newFrontier(), free: free}
+	err := l.run(ctx, full)
+	if err != nil && !errors.Is(err, errCrashed) {
+		l.lost(err)
+	}
+	return err
+}
+
+// run is deliverAtLeast, but for what is told of its end.
+func (l *lane) run(ctx context.Context, full <-chan *window) error {
+	p := l.p
 	lease := time.NewTicker(leaseInterval)
 	defer lease.Stop()
 	pause := time.NewTimer(0)
@@ -130,6 +142,7 @@ func (l *lane) store(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.told = l.p.delivery(&l.group, l.stored)
 	l.group.reset()
 	l.earlier = time.Now()
 	l.storing = expecting(len(records))
@@ -137,6 +150,13 @@ func (l *lane) store(ctx context.Context) error {
 		l.p.client.Produce(ctx, r, l.storing.promise)
 	}
 	return l.p.o.step(stepStoring)
+}
+
+// lost tells of what was on its way when the delivery ended: that whose position is not stored, and the rest.
+func (l *lane) lost(err error) {
+	l.p.tell(l.told, err)
+	l.frontier.each(l.group.join)
+	l.p.tell(l.p.delivery(&l.group, l.p.following(&progress{})), err)
 }
 
 // settle takes note of a stored position.
@@ -150,5 +170,7 @@ func (l *lane) settle(ctx context.Context) error {
 		return err
 	}
 	l.p.settle(l.stored)
+	l.p.tell(l.told, nil)
+	l.told = Delivery{}
 	return l.p.o.step(stepConfirmed)
 }

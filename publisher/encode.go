@@ -423,7 +423,7 @@ func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder
 			e.o.Metrics.filtered(filteredMessage)
 			return nil
 		}
-		e.w.span.add(p, t.Time)
+		e.covers(p, t)
 		return e.aux.appendMessage(ctx, e.w, &e.b, t, c)
 	}
 	tb, err := e.t.of(ctx, c.Relation)
@@ -441,8 +441,16 @@ func (e *encoder) change(ctx context.Context, t *decoder.Transaction, c *decoder
 	if c.Op == schema.OpUpdate {
 		e.o.Metrics.toasted(tb.stats, c.New)
 	}
-	e.w.span.add(p, t.Time)
+	e.covers(p, t)
 	return nil
+}
+
+// covers notes for the window that it holds a change.
+func (e *encoder) covers(p decoder.Position, t *decoder.Transaction) {
+	e.w.span.add(p, t.Time)
+	if e.b.traced != "" {
+		e.w.belongs(e.b.traced, e.start.traces)
+	}
 }
 
 // beginMark writes a transaction's BEGIN, once.
@@ -480,6 +488,9 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 		e.w.force = true // the taker waits for the transaction's end, be it without a record
 	}
 	made := e.made()
+	if made.records > 0 {
+		e.w.transactions++
+	}
 	e.at.split, e.open, e.gone, e.cutOff = nil, false, limits{}, limits{}
 	if !isLone(t) {
 		e.at.taken = e.at.taken.passed()

@@ -83,6 +83,7 @@ func (p *Publisher) deliverExactly(ctx context.Context, full <-chan *window, fre
 		switch {
 		case !more && len(l.windows) > 0: // the rest of a Postgres transaction will not come
 			p.abort()
+			l.lost(errUnended)
 			return nil
 		case !more:
 			return nil
@@ -208,11 +209,13 @@ func (l *exactLane) commit(ctx context.Context) error {
 		}
 		if err = l.p.recover(ctx, next, committing, err); err != nil {
 			l.p.o.Metrics.transactionEnded("abort")
+			l.p.tell(l.p.delivery(&l.group, next), err)
 			return err
 		}
 	}
 	l.p.o.Metrics.transactionEnded("commit")
 	l.p.settle(next)
+	l.p.tell(l.p.delivery(&l.group, next), nil)
 	l.p.board.delivered(l.windows, next, l.began)
 	l.p.o.Metrics.delivered(l.windows, l.began)
 	for _, w := range l.windows {
@@ -231,9 +234,20 @@ func (l *exactLane) failed(ctx context.Context, err error) error {
 	}
 	next := l.p.following(&progress{})
 	if recovered := l.p.recover(ctx, next, false, err); recovered != nil {
-		return recovered
+		err = recovered
+	} else {
+		err = &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
 	}
-	return &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
+	l.lost(err)
+	return err
+}
+
+// lost tells of the windows in a transaction that was not committed.
+func (l *exactLane) lost(err error) {
+	for _, w := range l.windows {
+		l.group.join(w)
+	}
+	l.p.tell(l.p.delivery(&l.group, l.p.following(&progress{})), err)
 }
 
 // refusals is closed when a record of the open transaction has failed.

@@ -73,6 +73,15 @@ func (f *Frontier) InFlight() int {
 	return len(f.flights)
 }
 
+// each calls do for the windows in flight, in order.
+func (f *Frontier) each(do func(*window)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fl := range f.flights {
+		do(fl.window)
+	}
+}
+
 // signal wakes whoever waits for Pass.
 func (f *Frontier) signal() {
 	select {

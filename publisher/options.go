@@ -137,6 +137,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics may be nil.
 	Metrics *Metrics
+	// Delivered, if set, is told of each window with records that is delivered or fails, from the goroutine that
+	// delivers: it must not wait. Setting it costs a little for each window, and nothing for each record but
+	// those of transactions that were given a trace.
+	Delivered func(d Delivery)
 
 	// Failpoint, if set, is told the name of each step of a window's delivery when it is done: encoded, begun,
 	// produced, flushed, storing, committed, confirmed. A test ends the process in it; a release has

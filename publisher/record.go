@@ -41,6 +41,7 @@ type builder struct {
 	keep          func(prefix string) bool
 	headers       []kgo.RecordHeader // of every record of a table
 	untraced      []kgo.RecordHeader // the same without that of the open transaction
+	traced        string             // that one, for the window's account; empty for none
 
 	envelope schema.Envelope
 	numbers  numbers

@@ -27,10 +27,14 @@ var (
 
 // trace has the records that follow in a transaction bear its traceparent. One that is not well formed is
 // left out, as the standard has it: an empty or broken header breaks the trace of whoever reads it. Under
-// Debezium's compatibility the records have Debezium's headers and no other.
+// Debezium's compatibility the records have Debezium's headers and no other, but belong to the trace too.
 func (b *builder) trace(c *decoder.Change) {
-	if b.debezium || !c.Transactional || c.Prefix != traceParent || !traceForm.Match(c.Content) ||
+	if !c.Transactional || c.Prefix != traceParent || !traceForm.Match(c.Content) ||
 		bytes.Contains(c.Content, noTrace) || bytes.Contains(c.Content, noSpan) {
+		return
+	}
+	b.traced = string(c.Content)
+	if b.debezium {
 		return
 	}
 	// The records on their way hold the slice: a new one for each transaction.
@@ -41,4 +45,4 @@ func (b *builder) trace(c *decoder.Change) {
 }
 
 // untrace ends what trace began.
-func (b *builder) untrace() { b.headers = b.untraced }
+func (b *builder) untrace() { b.headers, b.traced = b.untraced, "" }

@@ -33,6 +33,9 @@ type window struct {
 	changes []change
 	tallies tallies
 	span    span
+	// transactions ended in the window with a record; traces are those that its records belong to.
+	transactions int
+	traces       []string
 
 	// after is the position that the window leads to.
 	after progress
@@ -71,8 +74,8 @@ type progress struct {
 
 // mark is a point that a window can be rolled back to.
 type mark struct {
-	records, changes, size int
-	span                   span
+	records, changes, size, traces int
+	span                           span
 }
 
 // next returns the window's next record, zeroed.
@@ -123,11 +126,12 @@ func (w *window) endOf(i int) int {
 }
 
 // mark returns the present point.
-func (w *window) mark() mark { return mark{w.n, len(w.changes), w.size, w.span} }
+func (w *window) mark() mark { return mark{w.n, len(w.changes), w.size, len(w.traces), w.span} }
 
 // rollback drops everything behind a mark. Counts are made anew: it is rare, and marks are not.
 func (w *window) rollback(m mark) {
 	w.n, w.changes, w.size, w.span = m.records, w.changes[:m.changes], m.size, m.span
+	w.traces = w.traces[:m.traces]
 	topics := w.tallies.topics()
 	w.tallies.reset()
 	for i := range w.n {
@@ -145,6 +149,7 @@ func (w *window) move(m mark, to *window, commitTime int64) {
 			to.span.add(c.position, commitTime)
 		}
 	}
+	to.traces = append(to.traces, w.traces[m.traces:]...)
 	topics := w.tallies.topics()
 	for i := m.records; i < w.n; i++ {
 		from, r := w.record(i), to.next()
@@ -182,7 +187,7 @@ func (w *window) reset() {
 	}
 	w.slabs.reset()
 	w.tallies.reset()
-	w.changes = w.changes[:0]
+	w.changes, w.traces, w.transactions = w.changes[:0], w.traces[:0], 0
 	w.n, w.size, w.span, w.after, w.began, w.beat = 0, 0, span{}, progress{}, time.Time{}, time.Time{}
 	w.force, w.open, w.first = false, false, false
 }
@@ -193,11 +198,13 @@ type group struct {
 	after   progress
 	tallies tallies
 	span    span
+	account account
 }
 
 // join adds the window that follows.
 func (g *group) join(w *window) {
 	g.any, g.after = true, w.after
+	g.account.join(w)
 	g.tallies.join(&w.tallies)
 	g.span.join(w.span)
 }
@@ -205,6 +212,7 @@ func (g *group) join(w *window) {
 // reset empties the group and keeps its memory.
 func (g *group) reset() {
 	g.tallies.reset()
+	g.account.reset()
 	g.any, g.after, g.span = false, progress{}, span{}
 }
 

@@ -27,6 +27,8 @@ type runOptions struct {
 	// Stop is closed by the first signal: finish the window, confirm, return nil. The second cancels the
 	// context.
 	Stop <-chan struct{}
+	// Traced is told of each delivery window; nil tells nobody.
+	Traced func(publisher.Delivery)
 
 	// crash, if set, is called at the points between the making of a slot and the first stored position; its
 	// error is a crash there.
@@ -58,6 +60,7 @@ type metrics struct {
 	registry  registryMetrics
 	errors    *prometheus.CounterVec // by component and code
 	restarts  *prometheus.CounterVec // by component
+	spans     *prometheus.CounterVec // by result
 }
 
 // newMetrics registers the metrics of all packages, and those of the program itself.
@@ -72,11 +75,12 @@ func newMetrics(registry prometheus.Registerer) metrics {
 			Name: "tributary_source_reconnects_total",
 			Help: "How often the pipeline began anew, and with it the replication connection, by where the error was.",
 		}, []string{"reason"}),
+		newSpanCounter(),
 	}
 	for _, component := range components {
 		m.restarts.WithLabelValues(component)
 	}
-	registry.MustRegister(m.errors, m.restarts)
+	registry.MustRegister(m.errors, m.restarts, m.spans)
 	return m
 }
 
@@ -181,9 +185,12 @@ func (p *program) serve(ctx context.Context, config Config) error {
 	}
 	group.Go(func() error { shown.run(side, b, log); return nil })
 	group.Go(func() error { p.watchSignals(side, log, stop, cancel); return nil })
+	counted := newMetrics(own)
+	spans := openTraces(ctx, config, log, counted.spans)
 	err = p.supervise(ctx, runOptions{
-		Config: config, Log: log, Metrics: newMetrics(own), Board: b, Stop: stop,
+		Config: config, Log: log, Metrics: counted, Board: b, Stop: stop, Traced: spans.hook(),
 	})
+	spans.close(ctx)
 	endSide()
 	if sideErr := group.Wait(); err == nil {
 		err = sideErr

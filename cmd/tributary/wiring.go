@@ -150,7 +150,7 @@ func (p *pipeline) publisherOptions(ctx context.Context) (publisher.Options, err
 		MaxRecordBytes:     int(c.Kafka.MaxRecordBytes),
 		TransactionTimeout: c.Kafka.TransactionTimeout,
 		XMin:               p.now.xmin, MaySend: p.maySend, Holding: p.holding,
-		Logger: p.Log, Metrics: p.Metrics.publisher, Failpoint: p.failpoint,
+		Logger: p.Log, Metrics: p.Metrics.publisher, Delivered: p.Traced, Failpoint: p.failpoint,
 	}
 	if c.Delivery == "at-least-once" {
 		o.Mode = publisher.AtLeastOnce
