@@ -37,7 +37,7 @@ func (s *Stream) takeLane(found looked) error {
 		return err
 	}
 	s.o.Logger.Info("far behind: reading through SQL", "slot", s.o.Slot, "lsn", c.opened,
-		"behind MiB", found.behind>>20, "decoded again MiB", int64(c.position-c.restart)>>20)
+		"behind_bytes", found.behind, "decoded_again_bytes", int64(c.position-c.restart))
 	s.catch, s.refusal = c, nil
 	s.catchUps++
 	s.decoder = s.successor()
@@ -353,7 +353,7 @@ func (s *Stream) giveUp(now time.Time) {
 		return
 	}
 	s.o.Logger.Info("nothing is taken: the session that reads through SQL is given up", "slot", s.o.Slot,
-		"for", now.Sub(since))
+		"waited", now.Sub(since))
 	c.hangUp()
 	c.gone, c.rounds, c.conn = true, 0, nil
 }

@@ -259,7 +259,7 @@ func (s *Stream) finish(ctx context.Context) error {
 			if !told && now.Sub(began) > stopQuiet {
 				told = true
 				s.o.Logger.Info("stopping waits for what was read to be published", "slot", s.o.Slot,
-					"delivered", s.lastConfirm, "confirmed", s.confirmed(), "at most", s.o.StopTimeout.String())
+					"delivered", s.lastConfirm, "confirmed", s.confirmed(), "at_most", s.o.StopTimeout)
 			}
 		case <-ctx.Done():
 			return s.ended(ctx)

@@ -375,7 +375,7 @@ func (s *Stream) notice(body []byte) error {
 	}
 	s.noticeLogged = now
 	s.o.Logger.Warn("server notice", "slot", s.o.Slot,
-		"severity", n.Severity, "code", n.Code, "notice", n.Message)
+		"severity", n.Severity, "sqlstate", n.Code, "notice", n.Message)
 	return nil
 }
 

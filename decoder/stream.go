@@ -226,7 +226,7 @@ func Open(ctx context.Context, o StreamOptions) (*Stream, error) {
 		closeQuietly(conn)
 		return nil, explainStart(ctx, o, err)
 	}
-	o.Logger.Info("slot held", "slot", o.Slot, "lsn", o.Start, "pid", s.pid, "status interval", s.pacer.interval)
+	o.Logger.Info("slot held", "slot", o.Slot, "lsn", o.Start, "pid", s.pid, "status_interval", s.pacer.interval)
 	return s, nil
 }
 

@@ -91,7 +91,7 @@ func (c *collector) run(ctx context.Context) error {
 		level = slog.LevelDebug // one part of many, which the caller tells of
 	}
 	log := c.o.Logger.With("lsn", c.o.Point)
-	log.Log(ctx, level, "snapshot begun", "tables", len(c.tables), "workers", c.o.Workers)
+	log.Log(ctx, level, "snapshot begun", "table_count", len(c.tables), "workers", c.o.Workers)
 	if err := c.readAgain(ctx); err != nil {
 		return err
 	}

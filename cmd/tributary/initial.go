@@ -130,7 +130,7 @@ func (p *pipeline) firstSnapshot(ctx context.Context, out chan<- *decoder.Batch)
 		return nil
 	}
 	p.now.state(stateSnapshot, "")
-	p.Log.Info("snapshot begins", "lsn", p.created.Point, "tables", len(p.tables))
+	p.Log.Info("snapshot begins", "lsn", p.created.Point, "table_count", len(p.tables))
 	err := p.stream.Load().Hold(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

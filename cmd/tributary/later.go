@@ -112,7 +112,7 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 	if p.stepped != j.ID {
 		p.stepped = j.ID
 		p.Log.Info("snapshot goes on beside the stream", "snapshot", j.ID, "kind", j.Kind, "lsn", at.Point,
-			"tables", len(j.of(p.tables)), "resumed", len(j.Progress) > 0)
+			"table_count", len(j.of(p.tables)), "resumed", len(j.Progress) > 0)
 		p.nameUnordered(j)
 	}
 	began := time.Now()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // newLogger makes the program's logger: text on a terminal and JSON elsewhere, unless the configuration says.
@@ -16,16 +17,23 @@ func newLogger(w io.Writer, c LogConfig, terminal bool, level *slog.LevelVar) *s
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level.Set(slog.LevelInfo) // validate has let nothing else through
 	}
+	asJSON := c.Format == "json" || c.Format == "auto" && !terminal
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if err, isError := a.Value.Any().(error); isError {
 			return slog.String(a.Key, err.Error()) // the JSON handler would look into the error's fields
 		}
-		if a.Key == slog.TimeKey && terminal {
+		switch {
+		case a.Key == slog.TimeKey && terminal:
 			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
+		case a.Value.Kind() == slog.KindDuration && asJSON:
+			// The JSON handler would write nanoseconds; a query is to read seconds.
+			a.Value = slog.Float64Value(a.Value.Duration().Round(time.Millisecond).Seconds())
+		case a.Value.Kind() == slog.KindDuration:
+			a.Value = slog.StringValue(a.Value.Duration().Round(time.Millisecond).String())
 		}
 		return a
 	}}
-	if c.Format == "json" || c.Format == "auto" && !terminal {
+	if asJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

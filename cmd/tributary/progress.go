@@ -105,13 +105,13 @@ func progressLine(s statusSnapshot, width int) string {
 // progressAttrs is the same for a log.
 func progressAttrs(s statusSnapshot) []any {
 	attrs := []any{
-		"tables_done", s.TablesDone, "tables", s.Tables, "rows", s.Rows,
+		"tables_done", s.TablesDone, "table_count", s.Tables, "rows", s.Rows,
 		"rows_per_second", int64(s.RowsPerSecond), "table", s.Table,
 	}
 	if s.ETASeconds != nil {
-		return append(attrs, "eta_seconds", int64(*s.ETASeconds))
+		attrs = append(attrs, "eta_seconds", int64(*s.ETASeconds))
 	}
-	return append(attrs, "eta_seconds", "unknown")
+	return attrs
 }
 
 // thousands writes a number with commas.

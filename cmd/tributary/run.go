@@ -199,7 +199,7 @@ func (p *pipeline) hold(ctx context.Context) error {
 	}
 	if slot != nil && slot.Lost() && p.Config.Snapshot.Mode == "when_needed" {
 		p.Log.Warn("slot lost: making it anew and taking a new snapshot, as snapshot.mode says", "slot", slot.Name,
-			"lost after", slot.Confirmed)
+			"lost_after", slot.Confirmed)
 		if err := decoder.DropSlot(ctx, conn, slot.Name); err != nil {
 			return err
 		}

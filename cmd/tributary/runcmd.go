@@ -231,7 +231,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 			// A quarter of chance keeps instances that failed together from coming back together.
 			delay := pause*3/4 + rand.N(pause/2)
 			o.Log.Warn("pipeline stopped, starts again", "code", code, "err", err, "fix", fix,
-				"in", delay.Round(time.Millisecond).String())
+				"pause", delay)
 			wait = time.After(delay)
 			pause = min(2*pause, retryCeiling)
 		case exitCode(err) == exitPerson && o.Config.OnFailure == "stay":

@@ -63,7 +63,8 @@ type signalData struct {
 // stop the pipeline.
 func (p *pipeline) signal(c *decoder.Change) bool {
 	if len(c.New) < 3 {
-		p.Log.Warn("signal passed over: the table needs the columns id, type and data", "table", c.Relation)
+		p.Log.Warn("signal passed over: the table needs the columns id, type and data",
+			"table", c.Relation.String())
 		return false
 	}
 	id, kind := string(c.New[0].Text), string(c.New[1].Text)

@@ -79,7 +79,7 @@ func TestStopWhileKafkaIsDown(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", l.code, l.log.tail())
 	}
 	b.says("run", l.log.String(), []string{
-		"stopping waits for what was read to be published", `"at most":"10s"`,
+		"stopping waits for what was read to be published", `"at_most":10`,
 		"stopped before all was published: the rest comes again from the slot",
 	})
 }

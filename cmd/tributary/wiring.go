@@ -223,7 +223,8 @@ func (p *pipeline) choose(ctx context.Context) error {
 		p.captured[decoder.TableName{Namespace: t.Namespace, Name: t.Name}] = true
 		topic := p.options.Topic(t.Namespace, t.Name)
 		if first, taken := topics[topic]; taken && p.debezium() {
-			p.Log.Warn("two tables share a topic, as in Debezium", "topic", topic, "tables", first+", "+t.String())
+			p.Log.Warn("two tables share a topic, as in Debezium", "topic", topic,
+				"tables", []string{first, t.String()})
 		} else if taken && !mergedByRoute(p.Config, topic) {
 			return &publisher.CollisionError{Topic: topic, First: first, Second: t.String()}
 		}
