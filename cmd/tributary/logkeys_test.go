@@ -105,8 +105,8 @@ func listedKeys(t *testing.T) map[string]string {
 	return listed
 }
 
-// TestLogKeys: what is logged under which key is a promise: each key in the source is listed with its meaning,
-// and each that is listed is logged. LOGS.md has the same list, for people.
+// TestLogKeys: what is logged under which key is a promise: each key in the source is listed with its
+// meaning, and each that is listed is logged. LOGS.md has the same list, for people.
 func TestLogKeys(t *testing.T) {
 	listed := listedKeys(t)
 	logged := map[string]string{"time": "slog", "level": "slog", "msg": "slog"}
