@@ -34,8 +34,6 @@ type data struct {
 	// share is what part of options.rows its rows are; fixed, if not 0, is how many there are in any case.
 	share float64
 	fixed int
-	// format is that of keys and values, empty for Avro. In JSON no schema is registered.
-	format string
 	// runs bounds the turns, 0 is as many as options say.
 	runs int
 }
@@ -135,12 +133,10 @@ func toast() data {
 	}
 }
 
-// manyTables is narrow rows, a few of each table in turn. They are in JSON: the registry would take longer to
-// register twenty thousand schemas, and to forget them, than everything else together.
+// manyTables is narrow rows, a few of each table in turn.
 func manyTables(tables, runs int) data {
 	d := data{
 		name: fmt.Sprintf("tables-%d", tables), tables: tables, warmed: tables, share: 0.3, runs: runs,
-		format: "json",
 	}
 	each := "DO $$ BEGIN FOR n IN 0..%d LOOP EXECUTE format('%s', n); " +
 		"IF n %% 100 = 99 THEN COMMIT; END IF; END LOOP; END $$"

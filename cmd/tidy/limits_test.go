@@ -111,6 +111,7 @@ var imports = map[string]map[string]string{
 	"cmd/bench": {
 		module + "schema":            "the yardstick decodes as the lane does",
 		module + "decoder":           "the yardstick reads as the lane does",
+		module + "deploy/local":      "a registry in this process for ten thousand tables",
 		"github.com/jackc/pgx/v5/":   "backlogs, slots and the writers of the latency cases",
 		"github.com/twmb/franz-go/":  "how far the topics have come, and a consumer",
 		"golang.org/x/sync/errgroup": "writers that end together",
