@@ -188,11 +188,7 @@ func (m *Metrics) count(w *window) {
 	for i := range w.changes {
 		if c := &w.changes[i]; c.table != nil {
 			c.table.counters[operationIndex(c.op)].Inc()
-			for r := c.first; r < w.endOf(i); r++ {
-				if w.record(r).Value == nil {
-					c.table.tombstones.Inc()
-				}
-			}
+			c.table.tombstones.Add(float64(w.tombstonesOf(i)))
 		}
 	}
 	for _, to := range w.tallies.touched {

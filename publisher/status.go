@@ -28,6 +28,7 @@ type Status struct {
 	LimitBytes int64
 	// Records and Bytes are those delivered by this run.
 	Records, Bytes uint64
+	Recent         RecentStatus
 	Tables         []TableStatus // by name
 	// Warnings are about topics, each told once.
 	Warnings []string
@@ -54,6 +55,8 @@ type TableStatus struct {
 	Name, Topic                             string
 	Read, Create, Update, Delete, Truncated uint64
 	Messages                                uint64
+	// Tombstones are those of deletes and of changed keys.
+	Tombstones uint64
 }
 
 // board is the Status in the making.
@@ -62,6 +65,7 @@ type board struct {
 	status Status
 	tables []*tableStats
 	flying []flying // windows on their way, the oldest first
+	recent recent
 }
 
 // flying is a window on its way.
@@ -107,8 +111,10 @@ func (b *board) delivered(windows []*window, s *Stored, began time.Time) {
 		for i := range w.changes {
 			if c := &w.changes[i]; c.table != nil {
 				c.table.counts[operationIndex(c.op)]++
+				c.table.removed += uint64(w.tombstonesOf(i))
 			}
 		}
+		b.recent.delivered(now, w)
 	}
 	b.status.Windows++
 	b.status.Again = nil
@@ -138,12 +144,14 @@ func (p *Publisher) Status() Status {
 	b := &p.board
 	b.mu.Lock()
 	s := b.status
+	s.Recent = b.recent.status(time.Now())
 	s.Tables = make([]TableStatus, 0, len(b.tables))
 	for _, t := range b.tables {
 		n := &t.counts
 		s.Tables = append(s.Tables, TableStatus{
 			Name: t.name, Topic: t.topic,
 			Read: n[0], Create: n[1], Update: n[2], Delete: n[3], Truncated: n[4], Messages: n[5],
+			Tombstones: t.removed,
 		})
 	}
 	for i, f := range b.flying {

@@ -31,7 +31,8 @@ type table struct {
 // tableStats counts one table's changes over all its versions.
 type tableStats struct {
 	name, topic string
-	counts      [len(operations)]uint64 // guarded by Publisher.mu
+	counts      [len(operations)]uint64 // guarded by board.mu, as removed is
+	removed     uint64                  // tombstones
 	counters    [len(operations)]prometheus.Counter
 	tombstones  prometheus.Counter
 	unchanged   prometheus.Counter

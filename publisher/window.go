@@ -125,6 +125,16 @@ func (w *window) endOf(i int) int {
 	return w.n
 }
 
+// tombstonesOf counts the tombstones of the change of index i.
+func (w *window) tombstonesOf(i int) (n int) {
+	for at := w.changes[i].first; at < w.endOf(i); at++ {
+		if w.record(at).Value == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // mark returns the present point.
 func (w *window) mark() mark { return mark{w.n, len(w.changes), w.size, len(w.traces), w.span} }
 

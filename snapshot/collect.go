@@ -54,8 +54,9 @@ type tableState struct {
 	index int
 	units []*unit
 	held  *result
-	// begun says that a row was sent.
+	// begun says that a row was sent, rows how many were by this run.
 	begun bool
+	rows  int64
 }
 
 // pingInterval keeps the keeper's connection in use: what lies between may cut idle ones after minutes.
@@ -386,6 +387,7 @@ func (c *collector) deliver(ctx context.Context, r *result) error {
 	rows := len(r.batch.Transactions[0].Changes)
 	t.begun, r.unit.sent = true, true
 	c.rows += int64(rows)
+	t.rows += int64(rows)
 	c.table = t.table.String()
 	if r.span != nil {
 		r.span.Last = r.last

@@ -71,8 +71,11 @@ func (m *meter) report(done bool) {
 		Remaining: -1, Elapsed: now.Sub(m.started), Done: done,
 	}
 	for _, t := range c.tables {
-		if t.done() {
+		switch {
+		case t.done():
 			r.TablesDone++
+		case t.begun && !done && len(r.Open) < maxOpen:
+			r.Open = append(r.Open, t.report())
 		}
 	}
 	if seconds := now.Sub(oldest.at).Seconds(); seconds > 0 {
@@ -81,6 +84,31 @@ func (m *meter) report(done bool) {
 	r.EstimatedRows, r.Remaining = remaining(m.estimate, c.rows, r.RowsPerSecond, done)
 	c.o.Metrics.remaining(r.Tables - r.TablesDone)
 	c.o.Report(r)
+}
+
+// report tells how far the run is with the table.
+func (t *tableState) report() TableReport {
+	r := TableReport{Table: t.table.String(), Rows: t.rows}
+	for _, u := range t.units {
+		if r.EstimatedRows >= 0 {
+			r.EstimatedRows += int64(u.source.RelTuples)
+		}
+		if u.source.RelTuples < 0 || u.override != "" {
+			r.EstimatedRows = -1
+		}
+		ranges, read := max(len(u.spans), 1), 0
+		for _, sp := range u.spans {
+			if sp.read {
+				read++
+			}
+		}
+		if u.done {
+			read = ranges
+		}
+		r.Ranges += ranges
+		r.RangesRead += read
+	}
+	return r
 }
 
 // remaining corrects an estimate that was too low, and returns the time that the rest takes; -1 is unknown.

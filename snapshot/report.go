@@ -19,6 +19,20 @@ type Report struct {
 	Remaining time.Duration
 	// Elapsed is the time since Run began.
 	Elapsed time.Duration
+	// Open are the tables that are begun and not finished, at most maxOpen of them.
+	Open []TableReport
 	// Done says that this is the last report.
 	Done bool
 }
+
+// TableReport is how far a Run is with a table.
+type TableReport struct {
+	Table string
+	// Rows were delivered by this run; EstimatedRows is how many there are, -1 for a table never analysed.
+	Rows, EstimatedRows int64
+	// RangesRead of Ranges have been read to their end. A table, or a partition, that is read whole is one.
+	RangesRead, Ranges int
+}
+
+// maxOpen bounds Report.Open. As many tables are read at once as there are workers, which are few.
+const maxOpen = 16

@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tributary-cdc/tributary/cmd/tributary/page"
 )
 
 // statusVersion is the version of the status JSON: it grows when a field changes its meaning or goes.
@@ -36,6 +38,7 @@ type status struct {
 	Source   statusSource  `json:"source"`
 	Position statusLSNs    `json:"position"`
 	Lag      statusLag     `json:"lag"`
+	Recent   statusRecent  `json:"last_minute"`
 	Anchor   statusAnchor  `json:"anchor"`
 	// Forecast is null until the slot was looked at.
 	Forecast *statusForecast `json:"forecast"`
@@ -126,6 +129,27 @@ type statusLSNs struct {
 	Published string `json:"published"`
 	Received  string `json:"received"`
 	Server    string `json:"server"`
+	// Times are by when the server had written as much.
+	Times statusTimes `json:"times"`
+}
+
+// statusTimes are null where that was before this process looked.
+type statusTimes struct {
+	Restart   *time.Time `json:"restart"`
+	Confirmed *time.Time `json:"confirmed"`
+	Published *time.Time `json:"published"`
+	Received  *time.Time `json:"received"`
+	Server    *time.Time `json:"server"`
+}
+
+// statusRecent is what was published in the last minute. The latencies are from the commit of a window's
+// oldest change until Kafka had the window; null when no window of the stream was published.
+type statusRecent struct {
+	Windows          int      `json:"windows"`
+	P50              *float64 `json:"latency_p50_seconds"`
+	P99              *float64 `json:"latency_p99_seconds"`
+	ChangesPerSecond float64  `json:"changes_per_second"`
+	BytesPerSecond   float64  `json:"bytes_per_second"`
 }
 
 type statusLag struct {
@@ -133,6 +157,10 @@ type statusLag struct {
 	RetainedBytes  int64   `json:"retained_bytes"`  // server minus restart
 	SafeBytes      *int64  `json:"safe_bytes"`      // null when the server keeps WAL without limit
 	Seconds        float64 `json:"seconds"`         // age of the oldest change that is not confirmed
+	// ConfirmedPerSecond is how fast what is confirmed grows, in bytes, as a mean of the last minute; CaughtUpIn
+	// how many seconds the rest takes at that, null when it does not become less.
+	ConfirmedPerSecond float64  `json:"confirmed_bytes_per_second"`
+	CaughtUpIn         *float64 `json:"caught_up_in_seconds"`
 }
 
 type statusSnapshot struct {
@@ -147,6 +175,17 @@ type statusSnapshot struct {
 	RowsPerSecond float64  `json:"rows_per_second"`
 	ETASeconds    *float64 `json:"eta_seconds"` // null when unknown
 	Elapsed       float64  `json:"elapsed_seconds"`
+	// Open are the tables that are begun and not finished, at most 16.
+	Open []statusOpenTable `json:"open"`
+}
+
+// statusOpenTable is how far a snapshot is with a table.
+type statusOpenTable struct {
+	Table      string `json:"table"`
+	Rows       int64  `json:"rows"`
+	Estimate   *int64 `json:"estimate"` // null when the table was never analysed
+	Chunks     int    `json:"chunks"`
+	ChunksDone int    `json:"chunks_done"`
 }
 
 type statusJob struct {
@@ -188,12 +227,15 @@ type statusTable struct {
 	KeySchema   int        `json:"key_schema,omitempty"`
 	ValueSchema int        `json:"value_schema,omitempty"`
 	LastSeen    *time.Time `json:"last_seen,omitempty"` // when a change was seen to be published last
+	// PerSecond is how many changes were published a second, as a mean of the last seconds.
+	PerSecond float64 `json:"changes_per_second"`
 }
 
 // board holds how the status is asked for. Safe for concurrent use.
 type board struct {
 	base      status
 	token     SecretSource
+	settings  []page.Setting // for the page
 	access    *awsAccess
 	level     slog.LevelVar // of the log
 	chronicle chronicle
@@ -217,16 +259,19 @@ func newBoard(c Config) *board {
 		host = "unknown" // a label for people, nothing depends on it
 	}
 	build := readBuild()
-	return &board{state: stateStarting, since: now, token: c.HTTP.TokenFrom, access: c.access(), base: status{
-		Version: statusVersion, Pipeline: c.Pipeline, State: stateStarting,
-		Program: statusProgram{build.Version, build.Revision, build.Go, host, now},
-		Source: statusSource{
-			Address: sourceAddress(c.Source.URL), Database: sourceDatabase(c.Source.URL),
-			Slot: c.Source.Slot, Publication: c.Source.Publication,
+	return &board{
+		state: stateStarting, since: now, token: c.HTTP.TokenFrom, access: c.access(),
+		settings: settingsOf(c), base: status{
+			Version: statusVersion, Pipeline: c.Pipeline, State: stateStarting,
+			Program: statusProgram{build.Version, build.Revision, build.Go, host, now},
+			Source: statusSource{
+				Address: sourceAddress(c.Source.URL), Database: sourceDatabase(c.Source.URL),
+				Slot: c.Source.Slot, Publication: c.Source.Publication,
+			},
+			Kafka: statusKafka{Delivery: c.Delivery}, Snapshots: []statusJob{}, Tables: []statusTable{},
+			Warnings: []string{},
 		},
-		Kafka: statusKafka{Delivery: c.Delivery}, Snapshots: []statusJob{}, Tables: []statusTable{},
-		Warnings: []string{},
-	}}
+	}
 }
 
 // Feed tells the board whom to ask. The function starts from Base, and is called at any time from any

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -111,6 +114,68 @@ func (b *browser) picture(t *testing.T, name, scheme string, width int64) {
 	}
 }
 
+// recent waits for what the last minute has to say: a latency measured in this process, a throughput, and by
+// when the server had written the positions.
+func (b *browser) recent(t *testing.T) {
+	t.Helper()
+	b.run(t, "the last minute", chromedp.Poll(`(() => {
+		const tiles = [...document.querySelectorAll("#tiles .tile")].map(e => e.innerText);
+		const cells = [...document.querySelectorAll("#tables tbody tr")].map(r => r.innerText.split("\t"));
+		const row = cells.find(c => c[0] === "public.orders");
+		const times = document.querySelectorAll("#positions .written time[datetime]");
+		return tiles.length === 4 && /p50 [0-9.]+ m?s, p99 [0-9.]+ m?s/.test(tiles[0]) &&
+			/ rows\/s, .*B\/s/.test(tiles[1]) && row !== undefined && row[9] === "1" && times.length > 0;
+	})()`, nil, chromedp.WithPollingTimeout(2*time.Minute)))
+}
+
+// sidePages goes to the pages of configuration and errors as a person without a mouse does, in the width of a
+// telephone and with scripts turned off: they need none.
+func (b *browser) sidePages(t *testing.T, address string) {
+	t.Helper()
+	b.run(t, "without script", emulation.SetScriptExecutionDisabled(true), chromedp.EmulateViewport(375, 900))
+	for i, side := range []struct{ path, title, row, text string }{
+		{"config", "shop: Configuration - tributary", "#main tbody tr.changed", "topic.prefix"},
+		{"errors", "shop: Errors - tributary", "#main tr#E122", "tributary snapshot --repair"},
+	} {
+		keys := []chromedp.Action{
+			chromedp.Navigate(address + "/"), chromedp.WaitReady("nav[aria-label=Pages]"), chromedp.Focus("nav a"),
+		}
+		for range i + 1 {
+			keys = append(keys, chromedp.KeyEvent("\t"))
+		}
+		keys = append(keys, chromedp.KeyEvent("\r"),
+			chromedp.WaitReady(`a[aria-current=page][href="`+side.path+`"]`))
+		b.run(t, side.path+" by keyboard", keys...)
+		var title, text string
+		var landmarks []*cdp.Node
+		b.run(t, "read "+side.path, chromedp.Title(&title), chromedp.Text("#main", &text, chromedp.ByQuery),
+			chromedp.WaitReady(side.row, chromedp.ByQuery),
+			chromedp.Nodes("body > nav, body > header h1, body > main, body > footer", &landmarks,
+				chromedp.ByQueryAll))
+		if title != side.title || !strings.Contains(text, side.text) || len(landmarks) != 4 {
+			t.Errorf("%s: title %q, %d landmarks, text %s", side.path, title, len(landmarks), text)
+		}
+		b.wide(t, side.path)
+	}
+	b.run(t, "with script", emulation.SetScriptExecutionDisabled(false), chromedp.EmulateViewport(1280, 900))
+}
+
+// wide fails the test when the page is wider than its window.
+func (b *browser) wide(t *testing.T, name string) {
+	t.Helper()
+	var content, window *dom.Rect
+	b.run(t, "width", chromedp.ActionFunc(func(ctx context.Context) error {
+		_, _, _, visible, _, all, err := page.GetLayoutMetrics().Do(ctx)
+		if err == nil {
+			content, window = all, &dom.Rect{Width: float64(visible.ClientWidth)}
+		}
+		return err
+	}))
+	if content.Width > window.Width {
+		t.Errorf("%s: the page is %v pixels wide, its window %v", name, content.Width, window.Width)
+	}
+}
+
 // TestRealStatusPage looks at the page of a pipeline in a real browser: numbers move while rows are written,
 // the live dot goes grey when the program is killed, and the console has nothing to say.
 func TestRealStatusPage(t *testing.T) {
@@ -150,6 +215,7 @@ func TestRealStatusPage(t *testing.T) {
 	b.run(t, "samples", chromedp.Poll(fmt.Sprintf(`window.uPlot !== undefined &&
 		Number(document.documentElement.dataset.samples) >= %d`, samples), nil,
 		chromedp.WithPollingTimeout(2*time.Minute)))
+	b.recent(t)
 	b.picture(t, "status-light", "light", 1280)
 	b.picture(t, "status-dark", "dark", 1280)
 	b.picture(t, "status-small", "light", 375)
@@ -159,6 +225,8 @@ func TestRealStatusPage(t *testing.T) {
 	if focused != "BUTTON" && focused != "A" {
 		t.Errorf("the tab key leads to %s", focused)
 	}
+	b.sidePages(t, address)
+	b.run(t, "back", chromedp.Navigate(address+"/"), chromedp.WaitReady(`html.connected[data-ticks="2"]`))
 	if said := b.complaints(); len(said) > 0 {
 		t.Errorf("the console says %s", said)
 	}

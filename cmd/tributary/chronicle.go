@@ -41,14 +41,50 @@ type chronicle struct {
 	counts   map[string]int              // changes of definition since the start, by schema.table
 	known    map[string]*schema.Relation // by schema.table
 	ids      map[string]int              // the registry's, by subject
-	totals   map[string]int64            // changes of a table when they were counted last
+	totals   map[string]tableCount       // of each table, for its rate
+	met      map[string]codeCount        // by code
 	last     map[string]time.Time        // when a table's count was seen to have grown
+}
+
+// tableCount is how many changes of a table there were at a moment, and how many a second before it.
+type tableCount struct {
+	at      time.Time
+	total   int64
+	rate    float64
+	visible int64 // total of the status before
+}
+
+// codeCount is how often an error came, and when last.
+type codeCount struct {
+	count int
+	last  time.Time
+}
+
+// rateSpan is the least time that a table's rate is taken over.
+const rateSpan = 5 * time.Second
+
+// counted takes a table's total, and returns whether it is another than before.
+func (t *tableCount) counted(now time.Time, total int64) bool {
+	changed := total != t.visible
+	t.visible = total
+	switch past := now.Sub(t.at); {
+	case t.at.IsZero(), total < t.total: // the first, or a pipeline that began anew
+		t.at, t.total, t.rate = now, total, 0
+	case past >= rateSpan:
+		t.rate = float64(total-t.total) / past.Seconds()
+		t.at, t.total = now, total
+	}
+	return changed
 }
 
 // problem notes an error. The same text again only counts.
 func (c *chronicle) problem(now time.Time, code, text, fix string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.met == nil {
+		c.met = map[string]codeCount{}
+	}
+	c.met[code] = codeCount{c.met[code].count + 1, now}
 	p := statusProblem{First: now, Code: code, Text: text, Fix: fix}
 	if i := slices.IndexFunc(c.problems, func(p statusProblem) bool { return p.Text == text }); i >= 0 {
 		p = c.problems[i]
@@ -58,6 +94,13 @@ func (c *chronicle) problem(now time.Time, code, text, fix string) {
 	p.Count++
 	c.problems = append(c.problems, p)
 	c.problems = c.problems[max(0, len(c.problems)-maxChronicled):]
+}
+
+// occurred is how often each error came since the start, by code.
+func (c *chronicle) occurred() map[string]codeCount {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.met)
 }
 
 // definition notes how a table is defined from here on.
@@ -104,7 +147,7 @@ func (c *chronicle) fill(s *status) {
 	slices.Reverse(s.Problems)
 	slices.Reverse(s.SchemaChanges)
 	if c.totals == nil {
-		c.totals, c.last = map[string]int64{}, map[string]time.Time{}
+		c.totals, c.last = map[string]tableCount{}, map[string]time.Time{}
 	}
 	for i := range s.Tables {
 		t := &s.Tables[i]
@@ -116,10 +159,11 @@ func (c *chronicle) fill(s *status) {
 		}
 		t.KeySchema, t.ValueSchema = c.ids[t.Topic+"-key"], c.ids[t.Topic+"-value"]
 		total := t.Read + t.Created + t.Updated + t.Deleted + t.Truncated
-		if total != c.totals[t.Table] && total > 0 {
+		before := c.totals[t.Table]
+		if before.counted(s.Time, total) && total > 0 {
 			c.last[t.Table] = s.Time
 		}
-		c.totals[t.Table] = total
+		c.totals[t.Table], t.PerSecond = before, before.rate
 		if at, seen := c.last[t.Table]; seen {
 			t.LastSeen = &at
 		}

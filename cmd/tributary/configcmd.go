@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tributary-cdc/tributary/cmd/tributary/page"
 )
 
 func (p *program) configCommand() *cobra.Command {
@@ -202,6 +204,24 @@ func writeYAML(w io.Writer, c Config, o yamlOptions) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// settingsOf is every key with its value and origin, as config print shows them: without secrets.
+func settingsOf(c Config) []page.Setting {
+	v, defaults := reflect.ValueOf(c), reflect.ValueOf(defaultConfig())
+	var all []page.Setting
+	for _, k := range configKeys() {
+		value := v.FieldByIndex(k.index)
+		one := page.Setting{
+			Key: k.path, Value: yamlText(value, false), Help: k.help,
+			Changed: !reflect.DeepEqual(value.Interface(), defaults.FieldByIndex(k.index).Interface()),
+		}
+		if from, known := c.origins[k.path]; known {
+			one.Origin = from.String()
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // yamlText writes one value in flow style.

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/publisher"
 	"github.com/tributary-cdc/tributary/snapshot"
 )
 
@@ -37,6 +38,7 @@ type gauges struct {
 	job      string
 	before   int64
 	forecast forecast
+	places   whereabouts
 }
 
 // state tells where the pipeline stands, with a sentence for people or none. It says whether the phase is
@@ -82,6 +84,9 @@ func (g *gauges) observe(slot *decoder.Slot, xmin, limit int64, h decoder.Holder
 	defer g.mu.Unlock()
 	g.slot, g.seen, g.xminNow = slot, time.Now(), xmin
 	g.forecast.observe(g.seen, slot, limit, h)
+	if slot != nil {
+		g.places.add(g.seen, slot.ServerEnd, slot.Confirmed)
+	}
 	return g.forecast.status()
 }
 
@@ -274,8 +279,22 @@ func (p *pipeline) status() status {
 	s.Anchor = anchorStatus(p.anchor.Status())
 	p.streamStatus(&s)
 	p.publisherStatus(&s)
+	p.now.timeStatus(&s)
 	s.stuck = p.stuck()
 	return s
+}
+
+// timeStatus tells positions as times. The caller holds the lock.
+func (g *gauges) timeStatus(s *status) {
+	now := time.Now()
+	s.Position.Times = statusTimes{
+		Restart:   g.places.whenText(now, s.Position.Restart),
+		Confirmed: g.places.whenText(now, s.Position.Confirmed),
+		Published: g.places.whenText(now, s.Position.Published),
+		Received:  g.places.whenText(now, s.Position.Received),
+		Server:    g.places.whenText(now, s.Position.Server),
+	}
+	s.Lag.ConfirmedPerSecond, s.Lag.CaughtUpIn = g.places.pace()
 }
 
 // stuckAfter is how long one of the program's own loops may take to come round. They do several times a
@@ -303,6 +322,7 @@ func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
 	s := &statusSnapshot{
 		Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
 		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond, Elapsed: r.Elapsed.Seconds(),
+		Open: []statusOpenTable{},
 	}
 	if r.EstimatedRows >= 0 {
 		s.Estimate = &r.EstimatedRows
@@ -310,6 +330,13 @@ func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
 	if r.Remaining >= 0 {
 		seconds := r.Remaining.Seconds()
 		s.ETASeconds = &seconds
+	}
+	for _, t := range r.Open {
+		one := statusOpenTable{Table: t.Table, Rows: t.Rows, Chunks: t.Ranges, ChunksDone: t.RangesRead}
+		if estimate := t.EstimatedRows; estimate >= 0 {
+			one.Estimate = &estimate
+		}
+		s.Open = append(s.Open, one)
 	}
 	return s
 }
@@ -363,6 +390,7 @@ func (p *pipeline) publisherStatus(s *status) {
 	s.Kafka.Records, s.Kafka.Windows = int64(now.Records), int64(now.Windows)
 	s.Kafka.LastWindowSeconds = now.Last.Took.Seconds()
 	s.Kafka.OldestUnacked, s.Kafka.BufferedBytes = now.OldestUnacked.Seconds(), now.BufferedBytes
+	s.Recent = recentStatus(now.Recent)
 	if now.Err != nil {
 		s.Kafka.LastError = now.Err.Error()
 	}
@@ -377,9 +405,19 @@ func (p *pipeline) publisherStatus(s *status) {
 		s.Tables = append(s.Tables, statusTable{
 			Table: t.Name, Topic: t.Topic, Read: int64(t.Read),
 			Created: int64(t.Create), Updated: int64(t.Update), Deleted: int64(t.Delete),
-			Truncated: int64(t.Truncated),
+			Truncated: int64(t.Truncated), Tombstones: int64(t.Tombstones),
 		})
 	}
+}
+
+// recentStatus is the last minute.
+func recentStatus(r publisher.RecentStatus) statusRecent {
+	s := statusRecent{Windows: r.Windows, ChangesPerSecond: r.ChangesPerSecond, BytesPerSecond: r.BytesPerSecond}
+	if r.Windows > 0 {
+		p50, p99 := r.P50.Seconds(), r.P99.Seconds()
+		s.P50, s.P99 = &p50, &p99
+	}
+	return s
 }
 
 // closeConn ends a connection whose work is done: an error would change nothing.

@@ -35,12 +35,15 @@ func handler(b *board, metrics prometheus.Gatherer, shown *page.Page) http.Handl
 		answer(w, b.Tried(), readiness(s))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	// The two below are parts of the status, for whoever asks often or wants little.
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		// The one error left is that the reader went away, which is theirs to know.
-		_ = encoder.Encode(b.Status())
+		tellJSON(w, b.Status())
+	})
+	mux.HandleFunc("GET /api/v1/tables", func(w http.ResponseWriter, _ *http.Request) {
+		tellJSON(w, b.Status().Tables)
+	})
+	mux.HandleFunc("GET /api/v1/errors", func(w http.ResponseWriter, _ *http.Request) {
+		tellJSON(w, b.Status().Problems)
 	})
 	controlRoutes(mux, b)
 	levelRoutes(mux, b)
@@ -53,6 +56,15 @@ func handler(b *board, metrics prometheus.Gatherer, shown *page.Page) http.Handl
 		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// tellJSON writes an answer for programs.
+func tellJSON[T status | []statusTable | []statusProblem](w http.ResponseWriter, answer T) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	// The one error left is that the reader went away, which is theirs to know.
+	_ = encoder.Encode(answer)
 }
 
 // ready says whether the pipeline does its work or stands by to take it over.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +22,24 @@ func newPage(b *board, ended <-chan struct{}) (*page.Page, error) {
 	return page.New(page.Options{
 		View:     func() page.View { return viewOf(b.Status()) },
 		Counters: func() page.Counters { return countersOf(b.Status()) },
+		Settings: func() []page.Setting { return b.settings },
+		Errors:   func() []page.Known { return knownErrors(b.chronicle.occurred()) },
 		Ended:    ended,
 	})
+}
+
+// knownErrors is the catalogue with what came of it in this process, which stands first, the latest of all at
+// the top.
+func knownErrors(met map[string]codeCount) []page.Known {
+	var all []page.Known
+	for _, e := range catalogue() {
+		came := met[e.Code]
+		all = append(all, page.Known{
+			Code: e.Code, Sentence: e.Sentence, Cause: e.Cause, Fix: e.Fix, Count: came.count, Last: came.last,
+		})
+	}
+	slices.SortStableFunc(all, func(x, y page.Known) int { return y.Last.Compare(x.Last) })
+	return all
 }
 
 // countersOf is what the charts show.
@@ -111,16 +129,40 @@ func tilesOf(s status) []page.Tile {
 		}
 	}
 	problems.Value = thousands(int64(count))
-	behind := page.Tile{
-		Title: "Behind", Value: fmt.Sprintf("%.1f s", s.Lag.Seconds), Mood: page.Good, Fraction: -1,
-		Detail: size(s.Lag.ConfirmedBytes) + " of WAL not confirmed",
-	}
 	published := page.Tile{
-		Title: "Published since the start", Value: thousands(total), Mood: page.Good, Fraction: -1,
-		Detail: fmt.Sprintf("%s records in %s windows, the last in %.0f ms", thousands(s.Kafka.Records),
-			thousands(s.Kafka.Windows), s.Kafka.LastWindowSeconds*1000),
+		Title: "Published", Mood: page.Good, Fraction: -1,
+		Value: fmt.Sprintf("%s rows/s, %s/s", thousands(int64(math.Round(s.Recent.ChangesPerSecond))),
+			size(int64(s.Recent.BytesPerSecond))),
+		Detail: fmt.Sprintf("%s since the start, %s records in %s windows", thousands(total),
+			thousands(s.Kafka.Records), thousands(s.Kafka.Windows)),
 	}
-	return []page.Tile{behind, published, retained, problems}
+	return []page.Tile{latencyTile(s), published, retained, problems}
+}
+
+// latencyTile is how long a change takes, and how far behind the pipeline is.
+func latencyTile(s status) page.Tile {
+	tile := page.Tile{
+		Title: "Commit to Kafka", Value: "no change", Mood: page.Good, Fraction: -1,
+		Detail: fmt.Sprintf("in the last minute; %.1f s behind, %s of WAL not confirmed", s.Lag.Seconds,
+			size(s.Lag.ConfirmedBytes)),
+	}
+	if s.Recent.P50 != nil && s.Recent.P99 != nil {
+		tile.Value = fmt.Sprintf("p50 %s, p99 %s", latencyText(*s.Recent.P50), latencyText(*s.Recent.P99))
+	}
+	return tile
+}
+
+// latencyText is a time of at most three digits.
+func latencyText(seconds float64) string {
+	switch {
+	case seconds < 0.00995:
+		return fmt.Sprintf("%.1f ms", seconds*1000)
+	case seconds < 0.9995:
+		return fmt.Sprintf("%.0f ms", seconds*1000)
+	case seconds < 99.5:
+		return fmt.Sprintf("%.1f s", seconds)
+	}
+	return span(time.Duration(seconds * float64(time.Second)))
 }
 
 // fraction is a part of a whole, between 0 and 1.
@@ -135,12 +177,31 @@ func fraction(part, whole int64) float64 {
 func positionsOf(at statusLSNs) []page.Position {
 	var list []page.Position
 	before := decoder.LSN(0)
+	written := func(at *time.Time) time.Time {
+		if at == nil {
+			return time.Time{}
+		}
+		return *at
+	}
 	for _, step := range []page.Position{
-		{Name: "restart", LSN: at.Restart, Meaning: "the source keeps its WAL from here on"},
-		{Name: "confirmed", LSN: at.Confirmed, Meaning: "the source knows that all before this is published"},
-		{Name: "published", LSN: at.Published, Meaning: "Kafka holds all before this"},
-		{Name: "received", LSN: at.Received, Meaning: "read from the source"},
-		{Name: "server", LSN: at.Server, Meaning: "the end of the source's WAL"},
+		{
+			Name: "restart", LSN: at.Restart, Written: written(at.Times.Restart),
+			Meaning: "the source keeps its WAL from here on",
+		},
+		{
+			Name: "confirmed", LSN: at.Confirmed, Written: written(at.Times.Confirmed),
+			Meaning: "the source knows that all before this is published",
+		},
+		{
+			Name: "published", LSN: at.Published, Written: written(at.Times.Published),
+			Meaning: "Kafka holds all before this",
+		},
+		{
+			Name: "received", LSN: at.Received, Written: written(at.Times.Received), Meaning: "read from the source",
+		},
+		{
+			Name: "server", LSN: at.Server, Written: written(at.Times.Server), Meaning: "the end of the source's WAL",
+		},
 	} {
 		lsn, err := decoder.ParseLSN(step.LSN)
 		if err != nil || lsn == 0 {
@@ -168,6 +229,17 @@ func snapshotOf(r *statusSnapshot) *page.Snapshot {
 	if !r.Running {
 		return one
 	}
+	for _, t := range r.Open {
+		part := page.Part{
+			Table: t.Table, Rows: thousands(t.Rows) + " of an unknown number", Fraction: -1,
+			Chunks: fmt.Sprintf("%d of %d", t.ChunksDone, t.Chunks),
+		}
+		if t.Estimate != nil {
+			part.Rows = fmt.Sprintf("%s of about %s", thousands(t.Rows), thousands(*t.Estimate))
+			part.Fraction = fraction(t.Rows, *t.Estimate)
+		}
+		one.Parts = append(one.Parts, part)
+	}
 	one.Rate = thousands(int64(r.RowsPerSecond)) + " rows/s"
 	one.Remaining = "nobody knows how much is left: a table was never analysed"
 	if r.ETASeconds != nil {
@@ -182,6 +254,7 @@ func tableOf(t statusTable) page.Table {
 		Name: t.Table, Topic: t.Topic, Key: strings.Join(t.Key, ", "), Identity: t.Identity,
 		Read: thousands(t.Read), Created: thousands(t.Created), Updated: thousands(t.Updated),
 		Deleted: thousands(t.Deleted), Emptied: thousands(t.Truncated),
+		Tombstones: thousands(t.Tombstones), Rate: fmt.Sprintf("%.1f", t.PerSecond),
 	}
 	if t.KeySchema > 0 || t.ValueSchema > 0 {
 		one.Schemas = fmt.Sprintf("%d, %d", t.KeySchema, t.ValueSchema)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,25 +40,36 @@ func pageCases() map[string]pageCase {
 			change(func(s *status) { s.Detail, s.Problems = "Reading tables.", fixedStatus().Problems }),
 			[]string{
 				"SNAPSHOT", "Reading tables.", "0 of 2 tables, 100 of about 603 rows", "40 rows/s", "about 13s left",
+				"<td>1 of 4</td>", "100 of about 603</td>",
 				`<progress max="1" value="0.1658">`, "stream slot tri: connection reset", "2 times since",
 			},
 			"analysed",
 		},
 		"snapshot of nobody knows how much": {
-			change(func(s *status) { s.Snapshot.Estimate, s.Snapshot.ETASeconds = nil, nil }),
-			[]string{"nobody knows how much is left: a table was never analysed", "<progress>unknown"},
+			change(func(s *status) {
+				s.Snapshot.Estimate, s.Snapshot.ETASeconds, s.Snapshot.Open[0].Estimate = nil, nil, nil
+			}),
+			[]string{
+				"<td>100 of an unknown number</td><td>1 of 4</td><td>unknown</td>",
+				"nobody knows how much is left: a table was never analysed", "<progress>unknown",
+			},
 			"of about",
 		},
 		"streaming": {change(func(s *status) {
 			s.State, s.Snapshot, s.Snapshots = stateStreaming, nil, nil
 		}), []string{
-			"STREAMING", "Caught up", "1.0 GiB until the slot is lost", "0.2 s", `data-copy="0/3"`, "public.a", "7, 8",
+			"STREAMING", "Caught up", "p50 3.0 ms, p99 7.2 ms", "rows/s, 1.0 MiB/s", `<td class="n">2.5</td>`,
+			`written by <time datetime="2026-11-21T12:00:00Z">`,
+			"1.0 GiB until the slot is lost", "0.2 s", `data-copy="0/3"`, "public.a", "7, 8",
 			"added note text", "leader", "2026-11-21 12:00:00Z",
 		}, "Reading"},
 		"behind": {change(func(s *status) {
-			s.State, s.Lag.Seconds, s.Lag.SafeBytes = stateStreaming, 192, nil
+			s.State, s.Lag.Seconds, s.Lag.SafeBytes, s.Recent = stateStreaming, 192, nil, statusRecent{}
 			s.Position.Published = "0/40000003"
-		}), []string{"Behind by 3m12s", "192.0 s", "no limit is set", "1.0 GiB later", "1073741827"}, "Caught up"},
+		}), []string{
+			"Behind by 3m12s and 1.0 MiB of WAL, and catching up at 4.0 KiB/s: about 12 seconds left.", "192.0 s",
+			"no change", "no limit is set", "1.0 GiB later", "1073741827",
+		}, "Caught up"},
 		"standby": {
 			change(func(s *status) { s.State = stateStandby }),
 			[]string{"STANDBY", "Standing by: another instance holds the slot.", "standby on host"},
@@ -105,6 +117,52 @@ func TestPageSays(t *testing.T) {
 		}
 		if strings.Contains(text, test.never) {
 			t.Errorf("%s: %q is there:\n%s", name, test.never, text)
+		}
+	}
+}
+
+// TestSidePages: the configuration is shown with its origins and without its secrets, and the catalogue with
+// what came in this process at the top.
+func TestSidePages(t *testing.T) {
+	file := writeFile(t, "tributary.yaml", `
+source: {url: 'postgres://cdc:`+canary+`@db.example/shop', tables: [a.b]}
+kafka: {brokers: ['b:9092'], auth: plain, user: u, password_from: 'env:X', tls: {enabled: true}}
+schema_registry: {url: 'https://r:`+canary+`@registry.example'}
+topic: {prefix: shop, config: {'<shop>': x}}
+columns: {rules: [{columns: [a.b.c], action: hash, algorithm: SHA-256, salt: `+canary+`}]}
+`)
+	c, err := load(loadOptions{File: file, Environ: []string{"TRIBUTARY_TOPIC_PARTITIONS=6"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBoard(c)
+	b.Fail(faultError{errors.New("the slot went"), "E407"}, false)
+	h := handler(b, prometheus.NewRegistry(), testPage(t, b))
+	for path, wants := range map[string][]string{
+		"/config": {
+			`<th scope="row" title="Partitions of a topic that is created; 0 is the broker&#39;s default.">` +
+				"topic.partitions</th><td><code>6</code></td><td>env TRIBUTARY_TOPIC_PARTITIONS <span",
+			"postgres://cdc@db.example/shop", "tributary.yaml:2", "&lt;shop&gt;",
+			">default</td>", "aria-current=\"page\">Configuration",
+		},
+		"/errors": {
+			"What came in this process stands first.", `<tr id="E122">`, "aria-current=\"page\">Errors",
+			`<tbody><tr id="E407" class="changed">`, `<td class="n">1</td><td><time datetime=`,
+		},
+	} {
+		recorder := httptest.NewRecorder()
+		h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		text := recorder.Body.String()
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: %q is not there:\n%s", path, want, text)
+			}
+		}
+		policy := recorder.Header().Get("Content-Security-Policy")
+		if recorder.Code != http.StatusOK || strings.Contains(text, canary) || strings.Contains(text, "<shop>") ||
+			strings.Contains(text, "<script") || !strings.Contains(policy, "default-src 'none'") ||
+			strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: answers %d under %q:\n%s", path, recorder.Code, policy, text)
 		}
 	}
 }

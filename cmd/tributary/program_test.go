@@ -299,6 +299,7 @@ func TestExitCodes(t *testing.T) {
 func fixedStatus() status {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	safe, estimate, eta, offset, active := int64(1<<30), int64(603), 12.5, -0.5, true
+	p50, p99 := 0.003, 0.0072
 	return status{
 		Version: statusVersion, Pipeline: "orders", State: stateSnapshot, Since: at.Add(-90 * time.Second),
 		Time: at, Detail: "Reading tables.",
@@ -310,15 +311,21 @@ func fixedStatus() status {
 			"127.0.0.1:5432", "orders", "17.10", "7710599800389413271", 1, "tri", "pub", true,
 			"reserved", "live", "", 0, 0, &active, 8192, 1.5, &offset, &statusSpill{3, 4097},
 		},
-		Position:  statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5"},
-		Lag:       statusLag{1 << 20, 2 << 20, &safe, 0.25},
-		Forecast:  &statusForecast{nil, 1.5, nil, "a transaction keeps it from moving: pid 1", holderTransaction},
-		Snapshot:  &statusSnapshot{"initial", true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta, 9},
+		Position: statusLSNs{"0/1", "0/2", "0/3", "0/4", "0/5", statusTimes{nil, nil, &at, &at, &at}},
+		Lag:      statusLag{1 << 20, 2 << 20, &safe, 0.25, 4096, &eta},
+		Recent:   statusRecent{120, &p50, &p99, 1234.5, 1 << 20},
+		Forecast: &statusForecast{nil, 1.5, nil, "a transaction keeps it from moving: pid 1", holderTransaction},
+		Snapshot: &statusSnapshot{
+			"initial", true, "0/1", "public.a", 0, 2, 100, &estimate, 40, &eta, 9,
+			[]statusOpenTable{
+				{"public.a", 100, &estimate, 4, 1},
+			},
+		},
 		Snapshots: []statusJob{{"initial", "initial", "running", []string{}, at}},
 		Kafka:     statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 16384, 4096, "none"},
 		Registry:  statusRegistry{1, &at},
 		Tables: []statusTable{{
-			"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6, []string{"id"}, "default", 7, 8, &at,
+			"public.a", "orders.public.a", 1, 2, 3, 4, 5, 6, []string{"id"}, "default", 7, 8, &at, 2.5,
 		}},
 		Warnings: []string{"public.b has no key"},
 		Problems: []statusProblem{{
@@ -357,6 +364,7 @@ func TestHTTP(t *testing.T) {
 		for path, want := range map[string]int{
 			"/livez": livez, "/healthz": livez, "/readyz": readyz, "/startupz": startupz,
 			"/api/v1/status": 200, "/metrics": 200, "/x": 404,
+			"/api/v1/tables": 200, "/api/v1/errors": 200, "/config": 200, "/errors": 200,
 		} {
 			if code, _ := get(path); code != want {
 				t.Errorf("%s: %s answers %d, want %d", state, path, code, want)

@@ -160,6 +160,10 @@ func writeStatus(w io.Writer, s status) error {
 		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
 	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
 		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
+	if s.Recent.P50 != nil && s.Recent.P99 != nil {
+		fmt.Fprintf(&b, "latency   p50 %s  p99 %s from commit to Kafka, in the last minute\n",
+			latencyText(*s.Recent.P50), latencyText(*s.Recent.P99))
+	}
 	writeLane(&b, s.Source)
 	writeAnchor(&b, s.Anchor)
 	fmt.Fprintf(&b, "kafka     %s  %s records in %s windows\n", s.Kafka.Delivery, thousands(s.Kafka.Records),
@@ -212,8 +216,13 @@ func sentence(s status) string {
 	case s.State == stateStreaming && s.Lag.Seconds < 1:
 		return fmt.Sprintf("Caught up: %.1f s behind.", s.Lag.Seconds)
 	case s.State == stateStreaming:
-		return fmt.Sprintf("Behind by %s and %s of WAL.",
-			time.Duration(s.Lag.Seconds*float64(time.Second)).Round(time.Second), size(s.Lag.ConfirmedBytes))
+		text := fmt.Sprintf("Behind by %s and %s of WAL", time.Duration(s.Lag.Seconds*float64(time.Second)).
+			Round(time.Second), size(s.Lag.ConfirmedBytes))
+		if s.Lag.CaughtUpIn == nil {
+			return text + "."
+		}
+		return fmt.Sprintf("%s, and catching up at %s/s: about %s left.", text,
+			size(int64(s.Lag.ConfirmedPerSecond)), span(time.Duration(*s.Lag.CaughtUpIn*float64(time.Second))))
 	case s.State == stateSnapshot:
 		return "Reading the rows that were there before."
 	case s.State == stateStandby:

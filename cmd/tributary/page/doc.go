@@ -23,5 +23,6 @@
 //
 // assets holds the style, the script, and uPlot 1.6.32 (MIT licence, its banner stands in the file), which
 // draws the charts. templates holds the page and its sections: the server renders a section, and the script
-// only puts it where the old one was, so that there is one rendering.
+// only puts it where the old one was, so that there is one rendering. The pages /config and /errors beside it
+// show the configuration with its origins and the catalogue with what came of it; they have no script.
 package page

@@ -32,6 +32,9 @@ var sections = []string{
 type Options struct {
 	View     func() View
 	Counters func() Counters
+	// Settings and Errors are asked for the pages of those names; nil for none.
+	Settings func() []Setting
+	Errors   func() []Known
 	// Ended, when closed, ends all streams of events; required.
 	Ended <-chan struct{}
 }
@@ -102,7 +105,11 @@ func (p *Page) load() error {
 
 // Register adds the page, its files and its events to a mux.
 func (p *Page) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{$}", p.serve)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		p.write(w, "page.html", p.o.View())
+	})
+	mux.HandleFunc("GET /config", p.serveSettings)
+	mux.HandleFunc("GET /errors", p.serveErrors)
 	mux.HandleFunc("GET /assets/{name}", p.serveAsset)
 	mux.HandleFunc("GET /events", p.events)
 }
@@ -125,10 +132,49 @@ func (p *Page) Run(ctx context.Context) {
 	}
 }
 
-// serve writes the whole page.
-func (p *Page) serve(w http.ResponseWriter, _ *http.Request) {
+// side is a page beside the first: about the same pipeline, as it is at the moment, and never brought up to
+// date by a script.
+type side struct {
+	Title, Path string
+	View        View
+	Settings    []Setting
+	Changed     int // settings that are not as by default
+	Errors      []Known
+	Came        int // errors that came in this process
+}
+
+// serveSettings writes the page of the configuration.
+func (p *Page) serveSettings(w http.ResponseWriter, _ *http.Request) {
+	s := side{Title: "Configuration", Path: "config", View: p.o.View()}
+	if p.o.Settings != nil {
+		s.Settings = p.o.Settings()
+	}
+	for _, one := range s.Settings {
+		if one.Changed {
+			s.Changed++
+		}
+	}
+	p.write(w, "config.html", s)
+}
+
+// serveErrors writes the page of the errors.
+func (p *Page) serveErrors(w http.ResponseWriter, _ *http.Request) {
+	s := side{Title: "Errors", Path: "errors", View: p.o.View()}
+	if p.o.Errors != nil {
+		s.Errors = p.o.Errors()
+	}
+	for _, one := range s.Errors {
+		if one.Count > 0 {
+			s.Came++
+		}
+	}
+	p.write(w, "errors.html", s)
+}
+
+// write writes a whole page.
+func (p *Page) write(w http.ResponseWriter, name string, data any) {
 	var b bytes.Buffer
-	if err := p.page.ExecuteTemplate(&b, "page.html", p.o.View()); err != nil {
+	if err := p.page.ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, "the page cannot be written: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

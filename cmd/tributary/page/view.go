@@ -48,6 +48,8 @@ type Position struct {
 	Decimal            uint64 // the LSN as a number
 	// Gap is how much WAL lies between the step before and this one.
 	Gap string
+	// Written is by when the server had written as much.
+	Written time.Time
 }
 
 // Snapshot is the progress of the one that is under way, or was last.
@@ -56,6 +58,13 @@ type Snapshot struct {
 	Point, Table, Tables, Rows string
 	Rate, Remaining            string
 	Fraction                   float64 // from 0 to 1; negative when nobody knows how many rows there are
+	Parts                      []Part  // the tables that are being read
+}
+
+// Part is how far a snapshot is with a table.
+type Part struct {
+	Table, Rows, Chunks string
+	Fraction            float64 // as in Snapshot
 }
 
 // Job is a snapshot that is under way or waits.
@@ -68,6 +77,7 @@ type Job struct {
 type Table struct {
 	Name, Topic, Key, Identity               string
 	Read, Created, Updated, Deleted, Emptied string
+	Tombstones, Rate                         string // the rate is in changes a second
 	Schemas                                  string // the ids of key and value
 	Last                                     time.Time
 	Warning                                  string
@@ -96,6 +106,21 @@ type Replay struct {
 
 // Fact is a line about the parts: their addresses and versions.
 type Fact struct{ Name, Text string }
+
+// Setting is a key of the configuration with its value, as text without secrets.
+type Setting struct {
+	Key, Value, Help string
+	// Origin is where the value comes from; empty is the default.
+	Origin  string
+	Changed bool // it is not the default's value
+}
+
+// Known is an error of the catalogue, with how often it came in this process.
+type Known struct {
+	Code, Sentence, Cause, Fix string
+	Count                      int
+	Last                       time.Time
+}
 
 // Counters are read for the charts. Totals count since the program's start and may fall back to 0.
 type Counters struct {
