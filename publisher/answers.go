@@ -11,9 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// answers is the Kafka client's log. Of all that it tells two things are kept: that it aborts what was to be
-// committed, and what a broker answers to a batch that is then sent again. The client does that for as long
-// as it takes, and tells it nobody else; a person must know why nothing moves.
+// answers is the Kafka client's log. Of all that it tells two things are kept: that it aborts what was to
+// be committed, and what a broker answers to a batch that is then sent again. The client does that for as
+// long as it takes, and tells it nobody else; a person must know why nothing moves. Its words are no
+// promise of the library's: TestRefusedForNow and TestAbortedInsteadOfCommitted fail where another version
+// has others.
 type answers struct {
 	board   *board
 	aborted *atomic.Bool // Publisher.aborted

@@ -33,6 +33,7 @@ const (
 	codeRecord        = "E219"
 	codeForgets       = "E220"
 	codeTimeout       = "E225"
+	codeSettings      = "E227"
 	codeVersion       = "E401"
 	codeIdentity      = "E402"
 	codeGap           = "E403"
@@ -49,6 +50,7 @@ var kafkaCodes = []struct {
 }{
 	{kerr.SaslAuthenticationFailed, codeLogin},
 	{kerr.UnsupportedSaslMechanism, codeMechanism},
+	{kerr.IllegalSaslState, codeMechanism},
 	{kerr.TopicAuthorizationFailed, codeTopicRight},
 	{kerr.GroupAuthorizationFailed, codeTopicRight},
 	{kerr.TransactionalIDAuthorizationFailed, codeTransactional},
@@ -62,6 +64,9 @@ var kafkaCodes = []struct {
 	{kerr.PolicyViolation, codePolicy},
 	{kerr.InvalidTransactionTimeout, codeTimeout},
 	{kerr.ProducerFenced, codeFenced},
+	{kerr.InvalidConfig, codeSettings},
+	{kerr.InvalidPartitions, codeSettings},
+	{kerr.InvalidTopicException, codeSettings},
 }
 
 // ErrorCode gives an error of the Kafka client its code, "" when it has none.

@@ -17,6 +17,7 @@ const (
 	codeForbidden    = "E303"
 	codeIncompatible = "E304"
 	codeRefused      = "E305"
+	codeReadOnly     = "E306"
 	codeName         = "E307"
 	codeCertificate  = "E308"
 )
@@ -51,5 +52,13 @@ func (e *RegistryAuthError) ErrorCode() string {
 // ErrorCode is that of a schema against the compatibility rule.
 func (e *IncompatibleError) ErrorCode() string { return codeIncompatible }
 
-// ErrorCode is that of any other refusal.
-func (e *RegistryError) ErrorCode() string { return codeRefused }
+// notPermitted is Confluent's error_code for what the mode of registry or subject does not allow.
+const notPermitted = 42205
+
+// ErrorCode tells a registry that is read-only from any other refusal.
+func (e *RegistryError) ErrorCode() string {
+	if e.Number == notPermitted {
+		return codeReadOnly
+	}
+	return codeRefused
+}

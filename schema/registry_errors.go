@@ -96,7 +96,9 @@ func (e *IncompatibleError) NeedsPerson() bool { return true }
 type RegistryError struct {
 	Doing, URL string
 	Status     int
-	Detail     string
+	// Number is the registry's own error_code, 0 where it gives none.
+	Number int
+	Detail string
 }
 
 // Error repeats what the registry says.
@@ -139,7 +141,11 @@ func (c *registryCall) fault(doing string, err error) error {
 	case c.status == http.StatusConflict:
 		return &IncompatibleError{Detail: detailOf(err)}
 	}
-	return &RegistryError{Doing: doing, URL: base, Status: c.status, Detail: detailOf(err)}
+	refused := &RegistryError{Doing: doing, URL: base, Status: c.status, Detail: detailOf(err)}
+	if said := (srclient.Error{}); errors.As(err, &said) {
+		refused.Number = said.Code
+	}
+	return refused
 }
 
 // detailOf returns what the registry said, bounded, on one line.

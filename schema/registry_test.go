@@ -216,6 +216,70 @@ func TestRegistryRefusals(t *testing.T) {
 	}
 }
 
+// TestRegistryAnswers walks what registries answer to a registration, in Confluent's and in Apicurio's words
+// (ccompat and core): each has a code, and says in the registry's own words what it is about. What passes is
+// waited for.
+func TestRegistryAnswers(t *testing.T) {
+	for _, c := range []struct {
+		status             int
+		body, code, detail string
+		waits              bool
+	}{
+		{401, `{"error_code":401,"message":"Unauthorized"}`, codeSecret, "not accepted (401)", false},
+		{401, `{"status":401,"title":"Unauthorized","name":"UnauthorizedException"}`, codeSecret, "(401)", false},
+		{403, `{"error_code":40301,"message":"User is denied"}`, codeForbidden, "may not (403)", false},
+		{403, `{"status":403,"title":"Forbidden","name":"ForbiddenException"}`, codeForbidden, "(403)", false},
+		{404, `{"error_code":40401,"message":"Subject not found."}`, codeRefused, "Subject not found.", false},
+		{
+			404, `{"status":404,"title":"No artifact with ID 's' was found.","name":"ArtifactNotFoundException"}`,
+			codeRefused, "No artifact with ID 's' was found.", false,
+		},
+		{404, `<html>404</html>`, codeRefused, "404 Not Found", false},
+		{
+			409, `{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema"}`,
+			codeIncompatible, "incompatible with an earlier schema", false,
+		},
+		{
+			409, `{"error_code":409,"message":"Incompatible artifact: s [AVRO], num of incompatible diffs: {1}",` +
+				`"name":"RuleViolationException"}`, codeIncompatible, "num of incompatible diffs: {1}", false,
+		},
+		{422, `{"error_code":42201,"message":"Invalid schema {}"}`, codeRefused, "Invalid schema {}", false},
+		{
+			422, `{"error_code":42205,"message":"Subject s in context . is in read-only mode"}`, codeReadOnly,
+			"is in read-only mode", false,
+		},
+		{
+			422, `{"error_code":42201,"message":"Syntax violation.","name":"RuleViolationException"}`,
+			codeRefused, "Syntax violation.", false,
+		},
+		{429, `{"error_code":429,"message":"Too many requests"}`, codeDown, "429", true},
+		{500, `{"error_code":50001,"message":"Error in the backend data store"}`, codeDown, "500", true},
+		{500, `{"status":500,"title":"NullPointerException","name":"NullPointerException"}`, codeDown, "500", true},
+		{502, `<html>bad gateway</html>`, codeDown, "502", true},
+		{503, `{"error_code":50303,"message":"no leader"}`, codeDown, "503", true},
+		{504, ``, codeDown, "504", true},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o := RegistryOptions{}
+		if c.waits {
+			o.Waiting = func(RegistryWait) { cancel() }
+		}
+		g := registryOn(t, o, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}
+			return r.Method == http.MethodPost
+		})
+		_, err := g.ID(ctx, "s", oneField)
+		cancel()
+		var coded interface{ ErrorCode() string }
+		if !errors.As(err, &coded) || coded.ErrorCode() != c.code || !strings.Contains(err.Error(), c.detail) {
+			t.Errorf("%d %s: want %s with %q, got %v", c.status, c.body, c.code, c.detail, err)
+		}
+	}
+}
+
 func TestRegistrySaysWhatDoesNotFit(t *testing.T) {
 	registered := false
 	g := registryOn(t, RegistryOptions{}, func(w http.ResponseWriter, r *http.Request) bool {

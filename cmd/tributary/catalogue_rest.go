@@ -124,6 +124,12 @@ var kafkaEntries = []entry{
 			"min.insync.replicas=1",
 	},
 	{
+		"E227", "Kafka refuses to make a topic as configured.",
+		"topic.config or topic.partitions has what the brokers do not take, or topic.prefix and topic.routes " +
+			"make a name that they do not.",
+		"topic: {config: {}}   # leave out what Kafka's words name; then tributary check --only source,kafka",
+	},
+	{
 		"W225", "New topics would have one replica.",
 		"The brokers' default.replication.factor is 1, and topic.replication_factor leaves it to them: a broker " +
 			"that is lost takes its records along.",

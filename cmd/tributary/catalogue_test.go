@@ -106,4 +106,12 @@ func TestErrorsCommand(t *testing.T) {
 			t.Errorf("%q: exit code %d, printed %s%s", test.args, code, stdout, stderr)
 		}
 	}
+	for _, args := range append(codes(), "") { // each by itself, and the list
+		_, stdout, _ := execute(t, &program{}, strings.Fields("errors "+args)...)
+		for _, line := range strings.Split(stdout, "\n") {
+			if len([]rune(line)) > usageColumns && !strings.HasPrefix(line, "fix   ") {
+				t.Errorf("errors %s: %d columns: %s", args, len([]rune(line)), line)
+			}
+		}
+	}
 }

@@ -306,15 +306,15 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestTopicCreationRefused has a broker that refuses to make the table's topic.
+// TestTopicCreationRefused has a broker that refuses to make the table's topic: by a policy, and for what the
+// topic is to be made with.
 func TestTopicCreationRefused(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	var refuse atomic.Bool
-	refuse.Store(true)
+	var refusal atomic.Int32 // Kafka's number, 0 for none
 	cluster.ControlKey(int16(kmsg.CreateTopics), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		wanted := request.(*kmsg.CreateTopicsRequest)
@@ -323,27 +323,30 @@ func TestTopicCreationRefused(t *testing.T) {
 		for _, topic := range wanted.Topics {
 			answer := kmsg.NewCreateTopicsResponseTopic()
 			answer.Topic = topic.Topic
-			if strings.HasSuffix(topic.Topic, ".orders") && refuse.Load() {
-				refused, answer.ErrorCode = true, kerr.PolicyViolation.Code
+			if code := int16(refusal.Load()); strings.HasSuffix(topic.Topic, ".orders") && code != 0 {
+				refused, answer.ErrorCode = true, code
 			}
 			response.Topics = append(response.Topics, answer)
 		}
 		return response, nil, refused
 	})
 	b := newBench(t, local.Postgres(t), cluster.ListenAddrs()[0], local.Registry(t))
-	b.fails(badCase{
-		code: exitPerson,
-		run: []string{
-			"[E214]",
-			"topic PREFIX.public.orders", "Kafka refuses to make it", "POLICY_VIOLATION",
-			"kafka-topics.sh --bootstrap-server", "--create --topic PREFIX.public.orders --partitions 3",
-		},
-		check: []string{
-			"PREFIX.public.orders is missing and cannot be created", "POLICY_VIOLATION",
-			"kafka-topics.sh",
-		},
-	})
-	refuse.Store(false)
+	for code, answer := range map[string]*kerr.Error{"E214": kerr.PolicyViolation, "E227": kerr.InvalidConfig} {
+		refusal.Store(int32(answer.Code))
+		b.fails(badCase{
+			code: exitPerson,
+			run: []string{
+				"[" + code + "]",
+				"topic PREFIX.public.orders", "Kafka refuses to make it", answer.Message,
+				"kafka-topics.sh --bootstrap-server", "--create --topic PREFIX.public.orders --partitions 3",
+			},
+			check: []string{
+				"[" + code + "]", "PREFIX.public.orders is missing and cannot be created", answer.Message,
+				"kafka-topics.sh",
+			},
+		})
+	}
+	refusal.Store(0)
 	b.order(1)
 	b.delivered()
 }
