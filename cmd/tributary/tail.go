@@ -37,8 +37,11 @@ func (p *program) tailCommand() *cobra.Command {
 		Long: "tail reads the tables' topics as a read_committed consumer without a group, and\n" +
 			"prints one line for each record: operation, table, key, and the columns with\n" +
 			"old and new values where the record has both. A tombstone is a line too.\n" +
-			"--from-lsn shows the changes that were written to the source's log there or\n" +
-			"later, by source.lsn, as far back as the topics are kept.",
+			"--from-lsn begins, in each partition, with the first change that was written to\n" +
+			"the source's log there or later, and shows all that follows, as far back as the\n" +
+			"topics are kept: also changes that were written earlier and committed later.\n" +
+			"The rows of a first snapshot bear the LSN that the slot keeps the log from,\n" +
+			"which is before every streamed change.",
 		Example: "  tributary tail -c tributary.yaml --table public.address\n" +
 			"  tributary tail -c tributary.yaml --from-beginning --op d -n 10 --json\n" +
 			"  tributary tail -c tributary.yaml --from-lsn 0/16B3748 --key id=7",
@@ -107,7 +110,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 		return err
 	}
 	defer client.Close()
-	behind := map[string]bool{} // the partitions whose last change was before o.lsn
+	from := startLSN{o.lsn, map[string]bool{}}
 	for printed := 0; ; {
 		fetches := client.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
@@ -122,11 +125,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition,
 					record.Offset, err)
 			}
-			place := fmt.Sprint(record.Topic, "/", record.Partition)
-			if shown.Op != opTombstone { // which has no LSN, and follows its delete at once
-				behind[place] = shown.lsn < o.lsn
-			}
-			if behind[place] || !o.wants(shown, table) {
+			if !from.reached(shown) || !o.wants(shown, table) {
 				continue
 			}
 			if err := shown.print(p.stdout, o.json, p.wantsColor(p.stdout)); err != nil {
@@ -205,6 +204,7 @@ type shownRecord struct {
 	Key       json.RawMessage `json:"key"`
 	Value     json.RawMessage `json:"value"`
 	lsn       decoder.LSN     // source.lsn, 0 for none
+	after     decoder.LSN     // the commit before it, of source.sequence, 0 for none
 }
 
 // opTombstone is the operation of a record without a value.
@@ -219,6 +219,8 @@ type envelope struct {
 		Schema string    `json:"schema"`
 		Table  string    `json:"table"`
 		LSN    sourceLSN `json:"lsn"`
+		// Sequence is a JSON array in text: the commit before this transaction, and LSN again.
+		Sequence string `json:"sequence"`
 	} `json:"source"`
 }
 
@@ -235,14 +237,24 @@ func readRecord(ctx context.Context, values *valueReader, r *kgo.Record) (shownR
 		s.Op = opTombstone
 		return s, nil
 	}
-	var e envelope
-	if json.Unmarshal(s.Value, &e) == nil && e.Op != "" {
-		s.Op, s.lsn = e.Op, decoder.LSN(e.Source.LSN)
-		if e.Source.Table != "" {
-			s.Table = e.Source.Schema + "." + e.Source.Table
-		}
-	}
+	s.read(s.Value)
 	return s, nil
+}
+
+// read takes what an envelope says of itself; a value that is none says nothing.
+func (s *shownRecord) read(value json.RawMessage) {
+	var e envelope
+	if json.Unmarshal(value, &e) != nil || e.Op == "" {
+		return
+	}
+	s.Op, s.lsn = e.Op, decoder.LSN(e.Source.LSN)
+	var sequence [2]sourceLSN
+	if json.Unmarshal([]byte(e.Source.Sequence), &sequence) == nil {
+		s.after = decoder.LSN(sequence[0])
+	}
+	if e.Source.Table != "" {
+		s.Table = e.Source.Schema + "." + e.Source.Table
+	}
 }
 
 // wants applies the filters. A tombstone has no table of its own: its topic stands for it.

@@ -58,6 +58,25 @@ func (l *sourceLSN) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// startLSN finds where each partition comes to an LSN. Its records are in the order of their commits, and a
+// transaction commits behind all of its changes: whatever follows a change at the LSN or later was committed
+// later, wherever it was written.
+type startLSN struct {
+	lsn decoder.LSN // 0 for the beginning
+	at  map[string]bool
+}
+
+// reached says whether a record is to be shown. One without an LSN, as a tombstone, is where the one before
+// it is. What follows a commit at the LSN or later was committed later too, though it may have been written
+// earlier.
+func (f startLSN) reached(s shownRecord) bool {
+	place := fmt.Sprint(s.Topic, "/", s.Partition)
+	if s.lsn >= f.lsn || s.after >= f.lsn {
+		f.at[place] = true
+	}
+	return f.at[place]
+}
+
 // keyMatches says whether a record's key is the one that a person means: column=value, the value of any of
 // its columns, or a part of what is printed where that has a quotation mark or a brace.
 func keyMatches(key json.RawMessage, text string) bool {

@@ -89,6 +89,41 @@ func TestTailFilters(t *testing.T) {
 	}
 }
 
+// TestTailFromLSN: each partition begins with the first change at the LSN or later, and what follows is
+// shown, also what was written before and committed behind it, and the rows of a later snapshot.
+func TestTailFromLSN(t *testing.T) {
+	from := startLSN{100, map[string]bool{}}
+	for i, test := range []struct {
+		partition  int32
+		op, source string
+		want       bool
+	}{
+		{0, "r", `"lsn":40,"sequence":"[null,\"40\"]"`, false}, // of the first snapshot
+		{0, "c", `"lsn":90,"sequence":"[\"80\",\"90\"]"`, false},
+		{1, "d", `"lsn":95,"sequence":"[\"80\",\"95\"]"`, false},
+		{1, opTombstone, "", false},
+		{0, "u", `"lsn":100,"sequence":"[\"95\",\"100\"]"`, true},
+		{0, "u", `"lsn":70,"sequence":"[\"120\",\"70\"]"`, true}, // of a long transaction that committed last
+		{1, "d", `"lsn":60,"sequence":"[\"120\",\"60\"]"`, true}, // of the same, alone in its partition
+		{1, opTombstone, "", true},
+		{0, "r", `"lsn":50,"sequence":"[null,\"50\"]"`, true}, // of a snapshot that was taken later
+		{2, "c", `"lsn":null,"sequence":null`, false},
+	} {
+		s := shownRecord{Topic: "p.public.a", Partition: test.partition, Op: test.op}
+		if test.source != "" {
+			value := `{"op":"` + test.op + `","source":{"schema":"public","table":"a",` + test.source + `}}`
+			s.read(json.RawMessage(value))
+		}
+		if got := from.reached(s); got != test.want {
+			t.Errorf("%d: %+v: got %t", i, s, got)
+		}
+	}
+	all := startLSN{0, map[string]bool{}}
+	if !all.reached(shownRecord{Op: opTombstone}) {
+		t.Error("without an LSN a tombstone is left out")
+	}
+}
+
 // TestTailFlags: operations have words, and what is none is named with the nearest.
 func TestTailFlags(t *testing.T) {
 	for _, test := range []struct{ op, lsn, want, wrong string }{
