@@ -36,7 +36,7 @@ var sourceEntries = []entry{
 	{
 		"E107", "The database does not exist.",
 		"source.url names a database that the server has not.",
-		"psql -l   # lists the databases; then mend the path of source.url",
+		"psql -c 'SELECT datname FROM pg_database'   # then mend the path of source.url",
 	},
 	{
 		"E108", "The connection to the database server broke.",

@@ -31,6 +31,12 @@ func checkSlot(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFacts
 	}
 	text := fmt.Sprintf("%s at %s, %s of WAL retained, %s", slot.Name, slot.Confirmed, size(slot.RetainedBytes),
 		slot.Status)
+	if slot.SafeBytes >= 0 {
+		text += fmt.Sprintf(", %s until it can be lost", size(slot.SafeBytes))
+	}
+	if slot.Failover {
+		text += ", kept over a failover"
+	}
 	switch {
 	case slot.Active:
 		f.add("W130", "slot", fmt.Sprintf("%s is in use by pid %d: run stands by until it is free", slot.Name,

@@ -141,7 +141,8 @@ func connectFix(c Config, err error) string {
 	case code == "E104" && parsed == nil && onMachine(u):
 		return "?sslmode=disable   # at the end of source.url: this server is on the same machine"
 	case code == "E107":
-		return psqlLine(c, "postgres") + " -l   # lists the databases; then mend the path of source.url"
+		return psqlLine(c, "postgres") + " -c 'SELECT datname FROM pg_database'" +
+			"   # then mend the path of source.url"
 	case code == "E105":
 		if c.Source.Auth == "rds_iam" {
 			return "GRANT rds_iam TO " + role + ";   -- and " +

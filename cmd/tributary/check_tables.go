@@ -79,8 +79,10 @@ func checkPublication(
 		missing := finding.Code == decoder.FindingPublicationMissing
 		code := finding.ErrorCode()
 		if missing && c.Source.CreatePublication != "false" {
-			code, finding.Text = "I131", c.Source.Publication+" does not exist yet: run creates it if the role owns "+
-				"the tables"
+			code, finding.Text = "I131", c.Source.Publication+" does not exist yet: run creates it"
+			if lacks := mayNotPublish(ctx, c, conn, tables); lacks != "" {
+				code, finding.Text = "E131", c.Source.Publication+" does not exist, and run cannot create it: "+lacks
+			}
 		}
 		if finding.Fix != "" {
 			finding.Fix = strings.TrimSuffix(finding.Fix, ";") + ";"
@@ -96,6 +98,35 @@ func checkPublication(
 		f.ok("publication", fmt.Sprintf("%s publishes %s of %s", c.Source.Publication, existing.Operations,
 			count(len(tables), "table")))
 	}
+}
+
+// mayNotPublish says what the role lacks to make the publication, empty for nothing. A question that is
+// refused is left to run.
+func mayNotPublish(ctx context.Context, c Config, conn *pgconn.PgConn, tables []decoder.TableName) string {
+	ask := func(sql string, values ...string) bool {
+		parameters := make([][]byte, len(values))
+		for i, value := range values {
+			parameters[i] = []byte(value)
+		}
+		results := conn.ExecParams(ctx, sql, parameters, nil, nil, nil).Read()
+		return results.Err != nil || len(results.Rows) != 1 || string(results.Rows[0][0]) != "f"
+	}
+	switch {
+	case !ask("SELECT has_database_privilege(current_database(), 'CREATE')"):
+		return "the role may not CREATE in the database"
+	case c.Source.CreatePublication == "all_tables":
+		if !ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+			return "FOR ALL TABLES takes a superuser"
+		}
+		return ""
+	}
+	for _, t := range tables {
+		if !ask(`SELECT pg_has_role(current_user, c.relowner, 'USAGE') FROM pg_class c JOIN pg_namespace n
+			ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, t.Namespace, t.Name) {
+			return "the role does not own " + t.String()
+		}
+	}
+	return ""
 }
 
 // checkGenerated names the generated columns that neither stream nor snapshot have: the server computes

@@ -149,7 +149,7 @@ func TestCheckTables(t *testing.T) {
 // TestCheckMoments stages what passes: transactions, clocks, slots in use, publications of another time.
 func TestCheckMoments(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
-	b.look("source", findings{}).has("I131", "run creates it if the role owns", "CREATE PUBLICATION")
+	b.look("source", findings{}).has("I131", "does not exist yet: run creates it", "CREATE PUBLICATION")
 	b.change("[public.orders], create_publication: 'false'", "")
 	b.look("source", findings{}).has("E131", "does not exist", "CREATE PUBLICATION")
 	other := dial(t, b.source)
@@ -171,7 +171,7 @@ func TestCheckMoments(t *testing.T) {
 	b.look("source", findings{}).none("E131")
 	b.source = strings.Replace(b.source, "/test_", "/tset_", 1)
 	b.write(t, "")
-	b.look("source", findings{}).has("E107", "does not exist", "dbname=postgres' -l")
+	b.look("source", findings{}).has("E107", "does not exist", "dbname=postgres' -c 'SELECT datname")
 }
 
 // TestCheckPlaces stages wrong names and ports of all three servers, and what the command makes of them.

@@ -8,17 +8,12 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// pasted runs the command of a finding's fix as a shell would, at another address of the same broker where
-// one is given: an operator has an own way in.
-func pasted(t *testing.T, java local.KafkaFiles, fix, address string) {
+// pasted runs the command of a finding's fix as a shell would; file holds the operator's own login, whose
+// name a person fills in.
+func pasted(t *testing.T, java local.KafkaFiles, fix, file string) {
 	t.Helper()
 	command, _, _ := strings.Cut(fix, " #")
-	words := strings.Fields(command)
-	for i, word := range words {
-		if word == "--bootstrap-server" && address != "" {
-			words[i+1] = address
-		}
-	}
+	words := strings.Fields(strings.Replace(command, "--command-config FILE", "--command-config "+file, 1))
 	if err := java.Tool(t.Context(), words[0], words[1:]...); err != nil {
 		t.Fatalf("%s: %v", fix, err)
 	}
@@ -35,6 +30,11 @@ func granted(t *testing.T, server string, k *securedKafka, trusted, secret strin
 	b.change(b.tables, fmt.Sprintf("kafka: {brokers: [%q], position_topic: PREFIX.positions, ledger_topic: "+
 		"other.ledger, %s, auth: plain, user: clerk, password_from: 'file:%s'}", k.address["PLAIN"], trusted,
 		secret))
+	operator := writeFile(t, "operator.properties", fmt.Sprintf("security.protocol=SASL_SSL\n"+
+		"sasl.mechanism=PLAIN\n"+
+		"sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "+
+		"required username=\"writer\" password=%q;\nssl.truststore.type=PEM\nssl.truststore.location=%s\n",
+		kafkaWord, k.ca))
 	refusals := map[string]bool{}
 	for range 5 {
 		fixes := map[string]bool{}
@@ -46,7 +46,7 @@ func granted(t *testing.T, server string, k *securedKafka, trusted, secret strin
 			}
 		}
 		for fix := range fixes {
-			pasted(t, java, fix, strings.Replace(k.address["INTERNAL"], "localhost", "127.0.0.1", 1))
+			pasted(t, java, fix, operator)
 		}
 		if len(fixes) == 0 {
 			break
