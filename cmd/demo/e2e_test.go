@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -36,5 +37,33 @@ func TestDemo(t *testing.T) {
 		if len(line) > columns {
 			t.Errorf("line %d has %d columns: %s", n+1, len(line), line)
 		}
+	}
+	shownInReadme(t, b.String())
+}
+
+// measured are the parts of the output that are others at each run: places in the log, times, and how far the
+// pipeline was when it was killed.
+var measured = regexp.MustCompile(`0/[0-9A-F]+|[0-9.]+ ?m?s\b|killed; [0-9]+|[0-9]+ records`)
+
+// shownInReadme holds README's part of the output against a run: what stands there comes, in that order, but
+// for what is measured. Three dots stand for lines that are left out.
+func shownInReadme(t *testing.T, output string) {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(text), "```\n2  nine statements")
+	shown, _, found := strings.Cut("2  nine statements"+shown, "\n```")
+	if !found {
+		t.Fatal("README shows nothing of the demo")
+	}
+	rest := measured.ReplaceAllString(output, "N")
+	for _, part := range strings.Split(measured.ReplaceAllString(shown, "N"), "\n...\n") {
+		_, after, came := strings.Cut(rest, part+"\n")
+		if !came {
+			t.Errorf("README shows what the demo does not print:\n%s\nin\n%s", part, output)
+		}
+		rest = after
 	}
 }
