@@ -241,7 +241,7 @@ var sourceEntries = []entry{
 	},
 	{
 		"I131", "The publication does not exist yet.",
-		"run makes it if the role owns the tables.",
+		"run makes it, since the role owns the tables and each is named.",
 		"CREATE PUBLICATION NAME FOR TABLE ...;   -- as the tables' owner",
 	},
 	{

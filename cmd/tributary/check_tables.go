@@ -54,14 +54,14 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFac
 	for i, t := range selection.Tables {
 		names[i] = decoder.TableName{Namespace: t.Namespace, Name: t.Name}
 	}
-	checkPublication(ctx, c, conn, publication, names, f)
+	checkPublication(ctx, c, conn, publication, selection.Tables, names, f)
 	checkGenerated(ctx, c, conn, selection.Tables, publication, f)
 	return checkEach(ctx, c, catalog, selection.Tables, quotedName(s.role), f)
 }
 
 func checkPublication(
 	ctx context.Context, c Config, conn *pgconn.PgConn, existing *decoder.Publication,
-	tables []decoder.TableName, f *findings,
+	captured []snapshot.Table, tables []decoder.TableName, f *findings,
 ) {
 	found, err := decoder.VerifyPublication(ctx, conn, decoder.PublicationOptions{
 		Name: c.Source.Publication, Tables: tables, ViaRoot: c.Source.PublishViaRoot,
@@ -80,8 +80,12 @@ func checkPublication(
 		code := finding.ErrorCode()
 		if missing && c.Source.CreatePublication != "false" {
 			code, finding.Text = "I131", c.Source.Publication+" does not exist yet: run creates it"
-			if lacks := mayNotPublish(ctx, c, conn, tables); lacks != "" {
-				code, finding.Text = "E131", c.Source.Publication+" does not exist, and run cannot create it: "+lacks
+			lacks := mayNotPublish(ctx, c, conn, tables)
+			if !makesPublication(c.Source, publicationOptions(c, captured)) {
+				lacks = "source.tables has a pattern, and create_publication auto makes one for named tables only"
+			}
+			if lacks != "" {
+				code, finding.Text = "E131", c.Source.Publication+" does not exist, and run does not create it: "+lacks
 			}
 		}
 		if finding.Fix != "" {

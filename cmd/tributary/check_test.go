@@ -150,6 +150,12 @@ func TestCheckTables(t *testing.T) {
 func TestCheckMoments(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	b.look("source", findings{}).has("I131", "does not exist yet: run creates it", "CREATE PUBLICATION")
+	b.change("['public.*']", "")
+	b.look("source", findings{}).has("E131", "run does not create it: source.tables has a pattern",
+		`CREATE PUBLICATION "`+b.prefix+`" FOR TABLE`)
+	b.fails(badCase{code: exitPerson, run: []string{
+		"[E131]", "publication PREFIX does not exist", `fix: CREATE PUBLICATION "PREFIX" FOR TABLE`,
+	}})
 	b.change("[public.orders], create_publication: 'false'", "")
 	b.look("source", findings{}).has("E131", "does not exist", "CREATE PUBLICATION")
 	other := dial(t, b.source)

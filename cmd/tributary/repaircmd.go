@@ -58,8 +58,11 @@ func (e advisedError) Unwrap() error { return e.error }
 // flags, and the statement or command that lets a refused connection in. check shows the same.
 func advised(c Config, err error) error {
 	fix := ""
+	var found *decoder.FindingsError
 	switch {
 	case err == nil:
+	case errors.As(err, &found) && len(found.Findings) > 0 && found.Findings[0].Fix != "":
+		fix = strings.TrimSuffix(found.Findings[0].Fix, ";") + ";"
 	case isGap(err):
 		fix = repairCommand(c)
 	default:

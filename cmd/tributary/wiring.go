@@ -266,7 +266,7 @@ func (p *pipeline) identities(ctx context.Context, conn *pgconn.PgConn) error {
 func (p *pipeline) publication(ctx context.Context, conn *pgconn.PgConn) error {
 	c := p.Config.Source
 	o := publicationOptions(p.Config, p.tables)
-	if o.Alter || o.Scope != decoder.NamedTables || namedOnly(c) {
+	if makesPublication(c, o) {
 		statements, err := decoder.EnsurePublication(ctx, conn, o)
 		if err != nil {
 			return needsPerson{err}
@@ -304,6 +304,11 @@ func tolerated(f decoder.Finding) bool {
 }
 
 func (p *pipeline) debezium() bool { return p.Config.Compatibility == "debezium" }
+
+// makesPublication says whether a publication that is missing is to be made.
+func makesPublication(c SourceConfig, o decoder.PublicationOptions) bool {
+	return o.Alter || o.Scope != decoder.NamedTables || namedOnly(c)
+}
 
 // namedOnly says whether auto makes a publication: every table is named, none found by a pattern.
 func namedOnly(c SourceConfig) bool {
