@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const (
@@ -18,6 +21,12 @@ const (
 	// debeziumRows is the backlog that Debezium is given: enough for its rate to settle, and no more, since it
 	// needs half a minute for it.
 	debeziumRows = 300_000
+	// connectPatience is for how long Debezium's worker may be started again. The lab's script gives one start
+	// two minutes, in which a worker on a cold disk or a busy machine has not read its plugins; the next start
+	// finds them in memory.
+	connectPatience = 10 * time.Minute
+	// notReady is what the lab's scripts say of a server that did not answer in time.
+	notReady = "not ready after"
 )
 
 // servers sees to it that there are servers: those of the environment, and the lab's for what is missing
@@ -66,11 +75,9 @@ func debeziumReaders(o *options) []reader {
 // debezium has the lab measure Debezium. The lab's servers are the ones that LAB_STATE and its ports name.
 func (b *bench) debezium(ctx context.Context, profile string) (t turn, err error) {
 	script := filepath.Join(b.lab, "bench-debezium.sh")
-	cmd := exec.CommandContext(ctx, script, itoa(b.rows), labMajor, profile, "avro")
-	cmd.Stderr = os.Stderr
-	output, err := cmd.Output()
+	output, err := patiently(ctx, os.Stderr, script, itoa(b.rows), labMajor, profile, "avro")
 	if err != nil {
-		return t, fmt.Errorf("run %s: %w", script, err)
+		return t, err
 	}
 	var r struct {
 		Rows    int     `json:"rows"`
@@ -88,6 +95,26 @@ func (b *bench) debezium(ctx context.Context, profile string) (t turn, err error
 	return turn{r.Rows, r.Seconds, cost{
 		client: r.Client, server: r.Server, broker: r.Broker, rss: r.RSS, others: r.Others / max(r.Wall, 1),
 	}}, nil
+}
+
+// patiently runs a script of the lab, and again while it ends because a server did not answer in time. It
+// tells each new attempt, beside what the script tells.
+func patiently(ctx context.Context, told io.Writer, script string, args ...string) ([]byte, error) {
+	for began := time.Now(); ; {
+		var errs bytes.Buffer
+		cmd := exec.CommandContext(ctx, script, args...)
+		cmd.Stderr = io.MultiWriter(told, &errs)
+		output, err := cmd.Output()
+		spent := time.Since(began)
+		switch {
+		case err == nil:
+			return output, nil
+		case ctx.Err() != nil || spent > connectPatience || !strings.Contains(errs.String(), notReady):
+			return nil, fmt.Errorf("run %s: %w", script, err)
+		}
+		fmt.Fprintf(told, "bench: a server was not ready after %s of at most %s: once more\n",
+			spent.Round(time.Second), connectPatience)
+	}
 }
 
 // peers compares Debezium with our lanes over the same rows.

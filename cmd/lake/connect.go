@@ -118,7 +118,7 @@ func (l *lake) sink(ctx context.Context, r recipe) error {
 			return fmt.Errorf("make topic %s: %w", topic, err)
 		}
 	}
-	err = l.until(ctx, "the worker to take "+r.name, func() error {
+	err = l.within(ctx, startPatience, "the worker to take "+r.name, func() error {
 		_, err := l.rest(ctx, http.MethodPut, "/connectors/"+l.name(r)+"/config", config)
 		if err != nil && !strings.Contains(err.Error(), "409") && !strings.Contains(err.Error(), "rebalanc") {
 			return stop{err}

@@ -20,8 +20,15 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local/pagila"
 )
 
-// patience is how long anything is waited for that must come: a sink writes when its time has come.
-const patience = 3 * time.Minute
+const (
+	// patience is how long anything is waited for that must come: a sink writes when its time has come.
+	patience = 3 * time.Minute
+	// startPatience is how long a server may take to answer, and a worker to take a connector: a Connect worker
+	// reads all of its plugins first, which takes minutes on a machine that is busy or has them on a cold disk.
+	startPatience = 10 * time.Minute
+	// sayEvery is how often one who waits is told for what.
+	sayEvery = 30 * time.Second
+)
 
 // lake is one run.
 type lake struct {
@@ -82,10 +89,18 @@ func (s stop) Unwrap() error { return s.error }
 
 // until asks until f has nothing to say.
 func (l *lake) until(ctx context.Context, what string, f func() error) error {
+	return l.within(ctx, patience, what, f)
+}
+
+// within is until with another patience.
+func (l *lake) within(ctx context.Context, patience time.Duration, what string, f func() error) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	late := time.NewTimer(patience)
 	defer late.Stop()
+	began := time.Now()
+	told := time.NewTicker(sayEvery)
+	defer told.Stop()
 	for {
 		err := f()
 		var final stop
@@ -94,6 +109,8 @@ func (l *lake) until(ctx context.Context, what string, f func() error) error {
 		}
 		select {
 		case <-tick.C:
+		case <-told.C:
+			l.say("waiting for %s, %s of at most %s: %v", what, time.Since(began).Round(time.Second), patience, err)
 		case <-late.C:
 			return fmt.Errorf("%s: still not there after %s: %w", what, patience, err)
 		case <-ctx.Done():

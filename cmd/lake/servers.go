@@ -194,7 +194,7 @@ func (l *lake) child(ctx context.Context, name, address string, command *exec.Cm
 		}
 		return errors.Join(process.Kill()) // nothing of it is kept
 	})
-	return l.until(ctx, "an answer of "+name, func() error {
+	return l.within(ctx, startPatience, "an answer of "+name, func() error {
 		if err := process.Ended(); err != nil {
 			over = true
 			return stop{fmt.Errorf("%s ended: %w; its log ends:\n%s", name, err, local.Tail(file))}
