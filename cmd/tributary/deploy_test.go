@@ -97,6 +97,45 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// TestRunbookCodes holds the table of the error codes in RUNBOOK.md to the catalogue, in which no field may
+// be missing.
+func TestRunbookCodes(t *testing.T) {
+	const begin = "| code | symptom | cause | command |\n|---|---|---|---|\n"
+	var table strings.Builder
+	for _, e := range catalogue() {
+		fmt.Fprintf(&table, "| [%s](ERRORS.md#%s) |", e.Code, strings.ToLower(e.Code))
+		for _, text := range []string{e.Sentence, e.Cause, "`" + e.Fix + "`"} {
+			if len(text) < 5 || strings.ContainsAny(text, "\n") || strings.Contains(e.Fix, "`") {
+				t.Errorf("%s: %q is no cell of a table", e.Code, text)
+			}
+			table.WriteString(" " + strings.ReplaceAll(text, "|", `\|`) + " |")
+		}
+		table.WriteByte('\n')
+	}
+	head, _, found := strings.Cut(read(t, "RUNBOOK.md"), begin)
+	if !found {
+		t.Fatal("RUNBOOK.md has no table of codes")
+	}
+	compare(t, deployed+"RUNBOOK.md", head+begin+table.String())
+}
+
+// TestRunbookSections: each section of an alert tells symptom, cause and a command.
+func TestRunbookSections(t *testing.T) {
+	alerts, _, _ := strings.Cut(read(t, "RUNBOOK.md"), "\n## Rotating")
+	sections := strings.Split(alerts, "\n### ")[1:]
+	if len(sections) < 20 {
+		t.Fatalf("%d sections", len(sections))
+	}
+	command := regexp.MustCompile(`(?m)^    (kubectl|psql|tributary|aws) `)
+	for _, section := range sections {
+		name, text, _ := strings.Cut(section, "\n")
+		if !strings.Contains(text, "Symptom: ") || !strings.Contains(text, "Cause: ") ||
+			!command.MatchString(text) {
+			t.Errorf("RUNBOOK.md: %s lacks its symptom, its cause or a command", name)
+		}
+	}
+}
+
 // TestRunbook wants a section for each alert, by the anchor that the alert links to.
 func TestRunbook(t *testing.T) {
 	runbook, alerts := read(t, "RUNBOOK.md"), read(t, "monitoring/alerts.yaml")
