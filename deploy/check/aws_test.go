@@ -7,15 +7,20 @@ import (
 	"testing"
 )
 
-// TestAWS has the AWS CLI check the parameters of every line of rds.sh, without an account: it validates what
-// it is given before it prints the skeleton of an answer. `make deploy-check` runs it.
+// TestAWS has the AWS CLI check the parameters of every line of rds.sh and of the metric filters in LOGS.md,
+// without an account: it validates what it is given before it prints the skeleton of an answer. `make
+// deploy-check` runs it.
 func TestAWS(t *testing.T) {
 	if os.Getenv("TRIBUTARY_TEST_AWS") == "" {
 		t.Skip("TRIBUTARY_TEST_AWS is not set")
 	}
-	text, err := os.ReadFile("../aws/rds.sh")
-	if err != nil {
-		t.Fatal(err)
+	var text string
+	for _, file := range []string{"../aws/rds.sh", "../monitoring/LOGS.md"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += strings.ReplaceAll(string(content), "\\\n", " ")
 	}
 	lines, bad := 0, 0
 	check := func(line string) error {
@@ -32,7 +37,7 @@ func TestAWS(t *testing.T) {
 		}
 		return nil
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if !strings.HasPrefix(line, "aws ") {
 			continue
@@ -43,7 +48,7 @@ func TestAWS(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	if lines < 10 {
+	if lines < 13 {
 		t.Errorf("only %d lines", lines)
 	}
 	if check("aws rds modify-db-instance --db-instance-identifier shop --db-parameter-grup-name x") == nil {

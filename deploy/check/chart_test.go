@@ -51,26 +51,69 @@ func manifests(t *testing.T) map[string]map[string]object {
 	for _, file := range files {
 		set := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		all[set] = map[string]object{}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		decoder := yaml.NewDecoder(bytes.NewReader(text))
-		for {
-			var doc object
-			err := decoder.Decode(&doc)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			if doc != nil {
-				all[set][fmt.Sprintf("%v/%v", doc["kind"], at(doc, "metadata", "name"))] = doc
-			}
+		for _, doc := range documents(t, file) {
+			all[set][fmt.Sprintf("%v/%v", doc["kind"], at(doc, "metadata", "name"))] = doc
 		}
 	}
 	return all
+}
+
+// documents are those of a YAML file.
+func documents(t *testing.T, file string) (docs []object) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var doc object
+		err := decoder.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if doc != nil {
+			docs = append(docs, doc)
+		}
+	}
+}
+
+// TestExamples holds the files for Argo CD, Istio and eksctl against the strict schemas of what reads them,
+// and the schemas against a misspelt field.
+func TestExamples(t *testing.T) {
+	for file, want := range map[string]int{
+		"../argocd/application.yaml": 1, "../istio/serviceentries.yaml": 3, "../aws/eksctl.yaml": 1,
+	} {
+		docs := documents(t, file)
+		if len(docs) != want {
+			t.Errorf("%s: %d documents, want %d", file, len(docs), want)
+		}
+		for _, doc := range docs {
+			schema := schemaOf(t, doc)
+			if err := schema.Validate(doc); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			for _, part := range []any{doc, doc["spec"], doc["iam"]} {
+				if o, is := part.(object); is {
+					o["misspelt"] = "x"
+					if schema.Validate(doc) == nil {
+						t.Errorf("%s: the schema takes a field that does not exist", file)
+					}
+					delete(o, "misspelt")
+				}
+			}
+		}
+	}
+	application := documents(t, "../argocd/application.yaml")[0]
+	path := fmt.Sprint(at(application, "spec", "source", "path"))
+	for _, file := range at(application, "spec", "source", "helm", "valueFiles").([]any) {
+		if _, err := os.Stat(filepath.Join("../..", path, fmt.Sprint(file))); err != nil {
+			t.Errorf("argocd/application.yaml: %v", err)
+		}
+	}
 }
 
 func compile(t *testing.T, file string) *jsonschema.Schema {
@@ -164,7 +207,7 @@ func lines(text string) map[string]bool {
 func TestValues(t *testing.T) {
 	schema := compile(t, chart+"/values.schema.json")
 	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
-	if err != nil || len(files) != 6 {
+	if err != nil || len(files) != 9 {
 		t.Fatalf("%d value sets, %v", len(files), err)
 	}
 	read := func(text string) (v object) {
@@ -183,7 +226,8 @@ func TestValues(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"replicaCount: 3", "replicas: 1", "image: {digest: latest}", "resources: {limits: {memory: 1e9}}",
+		"replicaCount: 3", "replicas: 1", "otel: {endpont: x}", "otel: {endpoint: 'otel:4317'}",
+		"otel: {protocol: udp}", "image: {digest: latest}", "resources: {limits: {memory: 1e9}}",
 		"source: {password: secret}", "networkPolicy: {postgres: {cidrs: [everywhere]}}", "memoryLimitPercent: 100",
 		"config: {topic: {partitons: 3}}", "config: {delivery: twice}", "config: {source: {tables: 7}}",
 	} {

@@ -1,6 +1,7 @@
-"""Makes the strict JSON schemas in testdata/schemas from what the modules k8s.io/kubernetes and prometheus-operator carry.
+"""Makes the strict JSON schemas in testdata/schemas from what the modules of Kubernetes, prometheus-operator, Argo CD and Istio
+carry. That of eksctl's file, clusterconfig-eksctl-v1alpha5.json, is written by hand: its module is not to be had.
 
-  python3 schemas.py SWAGGER_JSON CRD_DIRECTORY OUT    (make -C deploy schemas calls it)
+  python3 schemas.py OUT SWAGGER_JSON CRD_FILE...    (make -C deploy schemas calls it)
 """
 import copy
 import json
@@ -8,7 +9,7 @@ import os
 import sys
 
 KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount"}
-CUSTOM = {"servicemonitors": "servicemonitor", "prometheusrules": "prometheusrule"}
+CUSTOM = {"ServiceMonitor", "PrometheusRule", "Application", "ServiceEntry"}
 
 
 def strict(node):
@@ -67,17 +68,25 @@ def builtin(swagger, out):
         write(out, kind.lower() + ("-" + group.split(".")[0] if group else "") + "-" + version, schema)
 
 
-def custom(directory, out):
+def custom(path, out):
     import yaml  # PyYAML, which cfn-lint brings along
-    for plural, kind in CUSTOM.items():
-        path = os.path.join(directory, "monitoring.coreos.com_" + plural + ".yaml")
-        definition = yaml.safe_load(open(path, encoding="utf-8"))
-        schema = strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {"type": "object"}
-        write(out, kind + "-monitoring-v1", schema)
+    for definition in yaml.safe_load_all(open(path, encoding="utf-8")):
+        if not definition or definition["spec"]["names"]["kind"] not in CUSTOM:
+            continue
+        kind, group = definition["spec"]["names"]["kind"], definition["spec"]["group"]
+        version = next(v for v in definition["spec"]["versions"] if v["storage"])
+        schema = strict(version["schema"]["openAPIV3Schema"])
+        for own in ("status", "operation"):  # the controller's, not ours
+            schema["properties"].pop(own, None)
+        schema["properties"] |= {
+            "apiVersion": {"enum": [group + "/" + version["name"]]}, "kind": {"enum": [kind]}, "metadata": {"type": "object"}}
+        schema["additionalProperties"] = False
+        schema["required"] = sorted(set(schema.get("required", [])) | {"apiVersion", "kind", "metadata", "spec"})
+        write(out, kind.lower() + "-" + group.split(".")[0] + "-" + version["name"], schema)
 
 
 if __name__ == "__main__":
-    os.makedirs(sys.argv[3], exist_ok=True)
-    builtin(sys.argv[1], sys.argv[3])
-    custom(sys.argv[2], sys.argv[3])
+    os.makedirs(sys.argv[1], exist_ok=True)
+    builtin(sys.argv[2], sys.argv[1])
+    for file in sys.argv[3:]:
+        custom(file, sys.argv[1])

@@ -100,6 +100,19 @@ http: {name: {{ .existingSecret }}, key: {{ .tokenKey }}, path: token}
 {{- define "tributary.environment" -}}
 - {name: GOMEMLIMIT, value: {{ include "tributary.gomemlimit" . | quote }}}
 - {name: TERMINATION_GRACE_PERIOD_SECONDS, value: {{ .Values.terminationGracePeriodSeconds | quote }}}
+{{- with .Values.otel }}{{ if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+{{- with .protocol }}
+- {name: OTEL_EXPORTER_OTLP_PROTOCOL, value: {{ . | quote }}}
+{{- end }}
+{{- with .resourceAttributes }}
+- {name: OTEL_RESOURCE_ATTRIBUTES, value: {{ . | quote }}}
+{{- end }}
+{{- if .existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .headersKey }}}}
+{{- end }}
+{{- end }}{{ end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
