@@ -55,6 +55,41 @@ func TestReadmeIsTrue(t *testing.T) {
 	}
 }
 
+// TestWalkThrough: each step of the walk-through on EKS ends in a part of check that exists, and names
+// commands of the program that exist.
+func TestWalkThrough(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "README.md"), "\n## EKS, RDS and MSK, step by step\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	steps := regexp.MustCompile(`(?m)^\d+\. `).Split(text, -1)[1:]
+	if len(steps) < 7 {
+		t.Fatalf("%d steps", len(steps))
+	}
+	only := regexp.MustCompile(`tributary check -c \S+ --only ([a-z,]+)`)
+	commands := regexp.MustCompile(`(?m)^       (?:kubectl .* -- /)?tributary ([^|#\n]*)`)
+	for i, step := range steps {
+		lines := regexp.MustCompile(`(?m)^       \S.*$`).FindAllString(step, -1)
+		last := ""
+		if len(lines) > 0 {
+			last = lines[len(lines)-1]
+		}
+		parts := only.FindStringSubmatch(last)
+		if parts == nil {
+			t.Errorf("step %d ends in %q, not in a check", i+1, last)
+			continue
+		}
+		for part := range strings.SplitSeq(parts[1], ",") {
+			if !isOneOf(part, checkParts) {
+				t.Errorf("step %d: check has no part %s", i+1, part)
+			}
+		}
+		for _, command := range commands.FindAllStringSubmatch(step, -1) {
+			if problem := wrongCommand(t, strings.Fields(command[1])); problem != "" {
+				t.Errorf("step %d: tributary %s: %s", i+1, command[1], problem)
+			}
+		}
+	}
+}
+
 // wrongCommand says what of a command line the program does not have.
 func wrongCommand(t *testing.T, words []string) string {
 	t.Helper()
