@@ -173,6 +173,7 @@ var dependencies = map[string]string{
 	"go.opentelemetry.io/otel/sdk":                                    "traces: batches, samplers",
 	"go.opentelemetry.io/otel/trace":                                  "traces: spans and links",
 	"go.opentelemetry.io/proto/otlp":                                  "test of the traces",
+	"google.golang.org/grpc":                                          "test of the traces",
 	"google.golang.org/protobuf":                                      "test of the traces",
 
 	"github.com/chromedp/cdproto":                "test of the status page: a browser's settings and complaints",

@@ -108,7 +108,7 @@ func openTraces(ctx context.Context, c Config, log *slog.Logger, spans *promethe
 		log.Warn("traces are not sent: the variables OTEL_EXPORTER_OTLP_* do not go together", "err", err)
 		return nil
 	}
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(), resource.WithAttributes(
 		attribute.String("service.name", "tributary"),
 		attribute.String("service.version", textOr(readBuild().Version, "unknown")),
 		attribute.String("tributary.pipeline", c.Pipeline),

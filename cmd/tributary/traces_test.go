@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -204,6 +207,56 @@ func TestSpan(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(spans.spans.With(prometheus.Labels{"result": spanExported})); got != 2 {
 		t.Errorf("%v spans exported, want 2", got)
+	}
+}
+
+// grpcCollector takes spans by OTLP over gRPC.
+type grpcCollector struct {
+	collector.UnimplementedTraceServiceServer
+	names chan string // of spans, with what came as authorization
+}
+
+// Export takes spans.
+func (c *grpcCollector) Export(ctx context.Context, request *collector.ExportTraceServiceRequest) (
+	*collector.ExportTraceServiceResponse, error,
+) {
+	login, _ := metadata.FromIncomingContext(ctx)
+	for _, resource := range request.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
+			for _, span := range scope.Spans {
+				c.names <- span.Name + " " + strings.Join(login.Get("authorization"), " ")
+			}
+		}
+	}
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+// TestSpanByGRPC: the other protocol, with the same variables.
+func TestSpanByGRPC(t *testing.T) {
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, c := grpc.NewServer(), &grpcCollector{names: make(chan string, 10)}
+	collector.RegisterTraceServiceServer(server, c)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	setOTEL(t, "OTEL_TRACES_EXPORTER", "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc",
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+listener.Addr().String(),
+		"OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20"+canary)
+	spans, log := openTestTraces(t)
+	spans.delivered(publisher.Delivery{Began: time.Now(), Ended: time.Now(), Records: 1})
+	spans.close(t.Context())
+	server.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if len(c.names) != 1 || <-c.names != "publish window Bearer "+canary {
+		t.Errorf("want one span with the header; logged %s", log.String())
+	}
+	if strings.Contains(log.String(), canary) {
+		t.Errorf("the log has the header: %s", log.String())
 	}
 }
 
