@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -31,11 +32,16 @@ const (
 // reaches the kernel's options, which a TLS connection hides.
 type socket struct {
 	net.Conn
-	raw      syscall.RawConn // nil when the connection has none
-	ahead    []byte
-	ahead0   int // ahead[ahead0:ahead1] was read and not yet handed out
-	ahead1   int
-	lowWater int
+	raw syscall.RawConn // nil when the connection has none
+
+	// mu guards what was read ahead. pgconn reads from two goroutines when a command is cancelled: the one that
+	// closes the connection drains it while that which it began to read in the background still waits.
+	mu     sync.Mutex
+	ahead  []byte
+	ahead0 int // ahead[ahead0:ahead1] was read and not yet handed out
+	ahead1 int
+
+	lowWater int // its owner's
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -51,6 +57,8 @@ func newSocket(conn net.Conn) *socket {
 
 // Read hands out what was read ahead before it reads more; a read as large as the read-ahead goes past it.
 func (s *socket) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ahead0 == s.ahead1 {
 		if len(p) >= readAheadBytes {
 			return s.Conn.Read(p)
