@@ -179,9 +179,12 @@ func (w *worker) read(ctx context.Context, u *unit, sp *span) (paused bool, err 
 }
 
 // The portions in which a cursor is read: about as many rows as come in fetchTime, so that a deadline is kept
-// also with large rows, and the server does not wait for us between small ones.
+// also with large rows and slow conditions, and the server does not wait for us between small ones. What a
+// row takes is known only behind the first. A deadline leaves a range no earlier than behind fetchLeast rows
+// or fetchTime, so that a short one brings something too.
 const (
-	fetchFirst = 500
+	fetchFirst = 1
+	fetchLeast = 500
 	fetchMost  = 50_000
 	fetchTime  = 50 * time.Millisecond
 )
@@ -194,15 +197,18 @@ func (w *worker) fetch(ctx context.Context, f *filler, s statement) (paused bool
 	if declared.Err != nil {
 		return false, tableFault("read "+f.unit.source.String(), f.unit.source, declared.Err)
 	}
+	started, total := time.Now(), 0
 	for portion := fetchFirst; ; {
 		began := time.Now()
 		n, err := f.rows(ctx, statement{sql: fmt.Sprintf("FETCH %d FROM tributary", portion)})
+		total += n
+		enough := total >= fetchLeast || time.Since(started) >= fetchTime
 		switch {
 		case err != nil:
 			return false, err
 		case n < portion:
 			return false, nil // the transaction's end closes the cursor
-		case !time.Now().Before(w.deadline):
+		case enough && !time.Now().Before(w.deadline):
 			return true, nil
 		}
 		if took := time.Since(began); took < fetchTime {

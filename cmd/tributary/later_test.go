@@ -204,6 +204,30 @@ func replaceBrokers(t testing.TB, r *rig) {
 	}
 }
 
+// withToken configures an address that takes requests, and a token for them.
+func withToken(t testing.TB) string {
+	t.Helper()
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "http: {listen: '127.0.0.1:0', token_from: 'file:" + secret + "'}"
+}
+
+// asker returns the snapshot command, to be told what it must answer.
+func asker(t *testing.T, r *rig, l *life) func(code int, want string, args ...string) {
+	_, rest, _ := strings.Cut(l.log.String(), `"address":"http://`)
+	at, _, _ := strings.Cut(rest, `"`)
+	return func(code int, want string, args ...string) {
+		t.Helper()
+		args = append([]string{"snapshot", "-c", r.file, "--addr", at}, args...)
+		got, stdout, stderr := execute(t, &program{}, args...)
+		if got != code || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("snapshot %v: exit code %d, printed %s%s", args, got, stdout, stderr)
+		}
+	}
+}
+
 // TestLaterSnapshots asks a running pipeline for snapshots: by the command, by a signal, and by adding a
 // table.
 func TestLaterSnapshots(t *testing.T) {
@@ -215,27 +239,13 @@ func TestLaterSnapshots(t *testing.T) {
 		"ALTER TABLE b REPLICA IDENTITY FULL; " +
 		"CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late SELECT generate_series(1, 30); " +
 		"CREATE TABLE signals (id varchar(42) PRIMARY KEY, type varchar(32), data varchar(2048))")
-	secret := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(secret, []byte("open sesame\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	r := newRig(t, address, local.Kafka(t), local.Registry(t), "[public.a, public.b, public.signals]",
-		"snapshot: {signal_table: public.signals}\n"+
-			"http: {listen: '127.0.0.1:0', token_from: 'file:"+secret+"'}")
+		"snapshot: {signal_table: public.signals}\n"+withToken(t))
 	admin.exec("CREATE PUBLICATION " + r.prefix + " FOR ALL TABLES")
 	read := newTopics(t, r)
 	l := r.run(t)
 	l.settled(t)
-	_, rest, _ := strings.Cut(l.log.String(), `"address":"http://`)
-	at, _, _ := strings.Cut(rest, `"`)
-	ask := func(code int, want string, args ...string) {
-		t.Helper()
-		args = append([]string{"snapshot", "-c", r.file, "--addr", at}, args...)
-		got, stdout, stderr := execute(t, &program{}, args...)
-		if got != code || !strings.Contains(stdout+stderr, want) {
-			t.Errorf("snapshot %v: exit code %d, printed %s%s", args, got, stdout, stderr)
-		}
-	}
+	ask := asker(t, r, l)
 	ask(exitOK, "done", "--table", "public.[ab]", "--where", "true -- all")
 	ask(exitOK, "done", "--table", "public.a", "--where", "id <= 5")
 	ask(exitFailed, "matches no captured table", "--table", "public.late")
