@@ -157,7 +157,7 @@ func (s *Stream) unread(now time.Time) error {
 	return nil
 }
 
-// probe is a question asked beside the stream.
+// probe is a watch on the server, beside the stream.
 type probe struct {
 	cancel context.CancelFunc
 	answer chan error
@@ -171,9 +171,13 @@ func (s *Stream) stillSince() time.Time {
 	return s.blocked
 }
 
+// probePause is how long nothing is read before the server is watched, and how soon again after a watch that
+// has ended: often enough for a server's shutdown to end within two seconds.
+const probePause = time.Second
+
 // probeShutdown finds out whether the server is shutting down while nothing is read: its demands for a
 // reply are then behind the data that waits in the socket, and its shutdown would wait for us. A server
-// that shuts down says so to whoever connects.
+// that shuts down ends its other sessions at once, and says why to whoever connects.
 func (s *Stream) probeShutdown(now time.Time) error {
 	since := s.stillSince()
 	if s.probe != nil {
@@ -185,24 +189,42 @@ func (s *Stream) probeShutdown(now time.Time) error {
 				return fmt.Errorf("stream slot %s: %w", s.o.Slot, err)
 			}
 		default:
+			if since.IsZero() {
+				s.probe.cancel() // its answer comes soon
+			}
 		}
 		return nil
 	}
-	quiet := since.IsZero() || now.Sub(since) < s.pacer.interval || now.Sub(s.probed) < s.pacer.interval
+	quiet := since.IsZero() || now.Sub(since) < probePause || now.Sub(s.probed) < probePause
 	if quiet || s.o.Connect.URL == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.pacer.interval)
+	ctx, cancel := context.WithCancel(context.Background())
 	s.probe, s.probed = &probe{cancel: cancel, answer: make(chan error, 1)}, now
 	// An ordinary connection: it needs no walsender, of which there may be none left.
 	options, answer := s.o.Connect, s.probe.answer
 	options.Replication = false
-	go func() {
-		conn, err := Connect(ctx, options)
-		closeQuietly(conn)
-		answer <- err
-	}()
+	go func() { answer <- watchSession(ctx, options) }()
 	return nil
+}
+
+// watchSession opens a session, waits until it ends, and says why another cannot be opened then; nil when it
+// can.
+func watchSession(ctx context.Context, o ConnectOptions) error {
+	conn, err := Connect(ctx, o)
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		err = conn.WaitForNotification(ctx)
+	}
+	closeQuietly(conn)
+	if ctx.Err() != nil {
+		return nil
+	}
+	again, err := Connect(ctx, o)
+	closeQuietly(again)
+	return err
 }
 
 // endProbe waits for a running probe, which ends at once.
