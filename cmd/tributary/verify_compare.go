@@ -278,10 +278,14 @@ func (v *verifier) fold(ctx context.Context, catalog *snapshot.Catalog, t snapsh
 	if err != nil {
 		return nil, err
 	}
+	added, err := addedColumns(ctx, at.conn, t.OID)
+	if err != nil {
+		return nil, err
+	}
 	fold, err := audit.NewFold(audit.FoldOptions{
 		Table: t.String(), Topic: topic(t.Namespace, t.Name), Codec: codec, Columns: len(relation.Columns),
 		Debezium: v.rows.Debezium, Rows: t.EstimatedRows(), Cut: seen, Reader: v.reader, Spill: spill,
-		Samples: v.o.samples,
+		Samples: v.o.samples, Added: added,
 	})
 	if err != nil {
 		return nil, err
@@ -299,6 +303,27 @@ func (v *verifier) fold(ctx context.Context, catalog *snapshot.Catalog, t snapsh
 		}
 	}
 	return fold, nil
+}
+
+// addedColumns returns the columns of a table that were added behind one that has been dropped. Of a dropped
+// one the server keeps no name.
+func addedColumns(ctx context.Context, conn *pgconn.PgConn, oid uint32) (map[string]audit.Added, error) {
+	answer := conn.ExecParams(ctx, "SELECT a.attname, a.xmin::text, a.atthasdef OR a.atthasmissing OR "+
+		"a.attidentity <> '' FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid AND NOT a.attisdropped AND "+
+		"a.attnum > (SELECT min(d.attnum) FROM pg_catalog.pg_attribute d WHERE d.attrelid = a.attrelid AND "+
+		"d.attisdropped)", [][]byte{strconv.AppendUint(nil, uint64(oid), 10)}, nil, nil, nil).Read()
+	if answer.Err != nil {
+		return nil, fmt.Errorf("read when columns were added: %w", answer.Err)
+	}
+	added := map[string]audit.Added{}
+	for _, row := range answer.Rows {
+		xid, err := strconv.ParseInt(string(row[1]), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read when column %s was added: %w", row[0], err)
+		}
+		added[string(row[0])] = audit.Added{XID: xid, Filled: string(row[2]) == "t"}
+	}
+	return added, nil
 }
 
 // readRows gives each row of a relation to do, as text. Its memory is valid until do returns.

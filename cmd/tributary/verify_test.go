@@ -173,6 +173,11 @@ func TestVerify(t *testing.T) {
 		t.Errorf("the comparison compares little: %+v", item)
 	}
 
+	v.exec(`ALTER TABLE item DROP tags; ALTER TABLE item ADD tags int[]`)
+	if said := v.clean("--table", "public.item"); !strings.Contains(said, "from before a column was added") {
+		t.Errorf("after a column was dropped and added again under its name: %s", said)
+	}
+
 	v.exec(`ALTER PUBLICATION verify SET (publish = 'insert')`)
 	v.exec(`DELETE FROM item WHERE id = 7; UPDATE pair SET at = '2001-01-01' WHERE b = 9`)
 	v.exec(`ALTER PUBLICATION verify SET (publish = 'insert,update,delete,truncate')`)

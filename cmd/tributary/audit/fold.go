@@ -27,6 +27,8 @@ type FoldOptions struct {
 	Spill  *Spill
 	// Samples is how many keys of each kind the result names.
 	Samples int
+	// Added are the columns, by name, that were added behind one that was dropped.
+	Added map[string]Added
 }
 
 // Table is what became of the comparison of one table. Its JSON is that of verify --json.
@@ -53,7 +55,8 @@ type Table struct {
 	// column without a real value under the key, which is not compared.
 	Placeholders int64 `json:"placeholders"`
 	Unresolved   int64 `json:"unresolved"`
-	// Older are rows whose last record lacks columns that the table has now.
+	// Older are rows whose last record lacks columns that the table has now, or has a dropped one's value in the
+	// place of one that was added under its name.
 	Older     int64 `json:"older"`
 	Truncates int64 `json:"truncates"`
 	// Malformed are records that are no key and value of a table.
@@ -89,6 +92,7 @@ type Fold struct {
 	placeholders map[string]uint32
 	plans        map[int]*plan
 	current      *version
+	reborn       reborn
 	// deleted is the key of each partition's last record while that is a delete.
 	deleted map[int32][]byte
 	// truncated is the last truncate that counts.
@@ -114,7 +118,7 @@ func NewFold(o FoldOptions) (*Fold, error) {
 		rows: newBuckets(o.Spill, o.Reader.seed, n), log: newBuckets(o.Spill, o.Reader.seed, n),
 		placeholders: map[string]uint32{}, plans: map[int]*plan{}, deleted: map[int32][]byte{},
 	}
-	return f, f.findPlaceholders()
+	return f, errors.Join(f.findPlaceholders(), f.findReborn())
 }
 
 // findPlaceholders asks the codec what it writes for each column when its value was not sent.
@@ -239,7 +243,7 @@ func (f *Fold) Replayed() { f.result.Replayed++ }
 
 // count adds a record that counts.
 func (f *Fold) count(rec *Record) error {
-	e := entry{key: rec.Key, op: rec.Op, at: rec.LSN, hashes: rec.hashes}
+	e := entry{key: rec.Key, op: rec.Op, at: rec.LSN, by: f.by(rec), hashes: rec.hashes}
 	if rec.Snapshot {
 		e.at = uint64(max(0, rec.TxID))
 	}
@@ -318,13 +322,14 @@ type state struct {
 	version int
 	hashes  []uint32 // 0 for a value that was not sent, and not before either
 	op      schema.Op
-	at      uint64
+	at, by  uint64
 	patched bool  // the last record has a placeholder
 	count   int64 // of a multiset
 	// matched says that the table has the key; pending are the columns that differ, until the row's other form
 	// is looked at.
 	matched bool
 	pending []string
+	older   bool // the last record has the value of a dropped column
 }
 
 // bucket compares the keys of one bucket.
@@ -352,7 +357,7 @@ func (b *bucket) record(e *entry) {
 		return
 	}
 	p := b.planOf(e.version)
-	now := &state{version: e.version, hashes: slices.Clone(e.hashes), op: e.op, at: e.at}
+	now := &state{version: e.version, hashes: slices.Clone(e.hashes), op: e.op, at: e.at, by: e.by}
 	for i, placeholder := range p.placeholders {
 		if placeholder != 0 && now.hashes[i] == placeholder {
 			now.patched = true
@@ -376,7 +381,7 @@ func (b *bucket) erased(e *entry) bool {
 
 // before returns the last real value of a column, 0 when there is none.
 func (b *bucket) before(s *state, column string) uint32 {
-	if s == nil {
+	if s == nil || b.reborn.before(s.by, column) {
 		return 0
 	}
 	if at := slices.Index(b.planOf(s.version).columns, column); at >= 0 {
@@ -412,11 +417,11 @@ func (b *bucket) row(e *entry) {
 		}
 	case e.op == schema.OpRead:
 		if s.op == schema.OpRead && s.matched {
-			s.pending = b.differences(s, e)
+			s.pending, s.older = b.older(s, e, b.differences(s, e))
 		}
 	default:
 		s.matched = true
-		s.pending = b.differences(s, e)
+		s.pending, s.older = b.older(s, e, b.differences(s, e))
 	}
 }
 
@@ -449,7 +454,7 @@ func (b *bucket) end() {
 				b.result.DifferingKeys = append(b.result.DifferingKeys, Difference{key, s.pending})
 			}
 		}
-		if b.planOf(s.version).older {
+		if s.older || b.planOf(s.version).older {
 			b.result.Older++
 		}
 		if s.patched {

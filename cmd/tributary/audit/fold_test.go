@@ -59,6 +59,8 @@ type bench struct {
 	reader   *Reader
 	spill    *Spill
 	json     bool
+	added    map[string]Added
+	samples  int
 }
 
 func newBench(t *testing.T, r *schema.Relation, format schema.Format) *bench {
@@ -148,7 +150,8 @@ func (b *bench) fold(rows []string, changes []change) Table {
 	f, err := NewFold(FoldOptions{
 		Table: "public.t", Topic: "p.public.t", Codec: b.codec,
 		Rows:    float64(len(rows)),
-		Columns: len(b.relation.Columns), Cut: cut, Reader: b.reader, Spill: b.spill, Samples: 3,
+		Columns: len(b.relation.Columns), Cut: cut, Reader: b.reader, Spill: b.spill,
+		Samples: max(3, b.samples), Added: b.added,
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -74,6 +74,7 @@ type entry struct {
 	op  schema.Op // 0 for a tombstone that no delete stands before
 	// at is source.lsn; of a snapshot's row its xmax.
 	at      uint64
+	by      uint64 // the transaction, where it matters
 	version int
 	hashes  []uint32
 	raw     []byte // the key as it stands in the topic, of Vanished
@@ -89,6 +90,7 @@ func (b *buckets) add(e *entry) error {
 	p = binary.AppendUvarint(p, uint64(len(e.key)))
 	p = append(append(p, e.key...), byte(e.op))
 	p = binary.AppendUvarint(p, e.at)
+	p = binary.AppendUvarint(p, e.by)
 	p = binary.AppendUvarint(p, uint64(e.version))
 	p = binary.AppendUvarint(p, uint64(len(e.hashes)))
 	for _, h := range e.hashes {
@@ -161,7 +163,7 @@ func (e *entry) read(p []byte) []byte {
 	length := number()
 	e.key, p = p[:length], p[length:]
 	e.op, p = schema.Op(p[0]), p[1:]
-	e.at = number()
+	e.at, e.by = number(), number()
 	e.version = int(number())
 	e.hashes = e.hashes[:0]
 	for n := number(); n > 0; n-- {
