@@ -41,10 +41,12 @@ type Pool struct {
 	options PoolOptions
 	release func(*Batch) // put, made once: a method value made for each Get would be garbage
 
-	mu        sync.Mutex // guards free, freeBytes, large
+	mu        sync.Mutex // guards what follows
 	free      []*Batch
 	freeBytes int
 	large     int // bytes of batches with large values since the collector was told
+	heavy     int // bytes of heavy messages that were admitted, see room.go
+	left      int // bytes of those that have left since memory was given back
 }
 
 // NewPool returns a Pool that holds no memory yet.
@@ -60,7 +62,7 @@ func (p *Pool) Get() *Batch {
 	defer p.mu.Unlock()
 	last := len(p.free) - 1
 	if last < 0 {
-		return &Batch{limit: p.options.BatchBytes, release: p.release}
+		return &Batch{limit: p.options.BatchBytes, release: p.release, pool: p}
 	}
 	b := p.free[last]
 	p.free[last] = nil
@@ -72,7 +74,7 @@ func (p *Pool) Get() *Batch {
 
 // put takes b back, or leaves it to the garbage collector when enough is kept already.
 func (p *Pool) put(b *Batch) {
-	large := 0
+	large, heavy := 0, b.heavy
 	if b.large {
 		large = b.used
 	}
@@ -84,6 +86,8 @@ func (p *Pool) put(b *Batch) {
 		p.free = append(p.free, b)
 	}
 	p.large += large
+	p.heavy -= heavy
+	p.left += heavy
 	due := p.large >= garbageBytes
 	if due {
 		p.large = 0
@@ -134,8 +138,14 @@ func (b *Batch) Row(n int) schema.Row {
 	return row
 }
 
-// Copy returns a copy of p in the batch's memory. The caller may write to it, but not append.
+// Copy returns a copy of p in the batch's memory, or p itself where that is the batch's to keep. The caller
+// may write to it, but not append.
 func (b *Batch) Copy(p []byte) []byte {
+	if b.adopting && Heavy(len(p)) {
+		b.adopted, b.large = true, true
+		b.used += len(p)
+		return p[:len(p):len(p)]
+	}
 	c, large := b.bytes.take(len(p), b.bound())
 	b.large = b.large || large
 	b.used += len(p)
@@ -169,4 +179,5 @@ func (b *Batch) reset() {
 	b.changes.reset()
 	b.Transactions = b.Transactions[:0]
 	b.Confirm, b.Urgent, b.Progress, b.Covered, b.used, b.open = 0, false, nil, nil, 0, false
+	b.heavy, b.adopting, b.adopted = 0, false, false
 }

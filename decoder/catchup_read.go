@@ -294,7 +294,7 @@ func (s *Stream) mainReady(now time.Time) (bool, error) {
 	for {
 		kind, body, size, err := s.wire.peek()
 		if err != nil || size == 0 {
-			return false, err
+			return Heavy(s.wire.pending()), err // a keepalive is not, and it is not read before its turn
 		}
 		if kind != 'd' || len(body) < 18 || body[0] != 'k' {
 			return true, nil
@@ -375,6 +375,7 @@ func (s *Stream) endCatchUp() {
 	if c := s.catch; c != nil {
 		s.catch = nil
 		c.hangUp()
+		s.o.Pool.Leave(c.wire.heavy) // of a message that was not read to its end
 	}
 }
 

@@ -99,6 +99,12 @@ type Batch struct {
 	large bool
 	// open says that the last of Transactions is the one that the Decoder is in.
 	open bool
+	// adopting says that the memory of the message that is being decoded may be kept instead of copied, and
+	// adopted that it was.
+	adopting, adopted bool
+	// heavy is what the batch carries of what its pool has admitted, see room.go.
+	heavy int
+	pool  *Pool // nil for a batch without one
 
 	release func(*Batch)
 }

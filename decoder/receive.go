@@ -61,6 +61,7 @@ func (s *Stream) Hold(ctx context.Context, f func(context.Context) error) error 
 	defer cancel(nil)
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
+	s.unburden()
 	s.held = time.Now()
 	defer func() { s.held = time.Time{} }()
 	defer s.endProbe()
@@ -118,6 +119,10 @@ func (s *Stream) read(ctx context.Context, out chan<- *Batch, limit func() Limit
 		}
 		if s.hasMore() {
 			continue // drain has stopped for the lane
+		}
+		if !s.admitted(now) {
+			s.crowded(ctx)
+			continue
 		}
 		// While the channel is blocked the batch goes on filling, up to its limit: a batch costs its receiver
 		// about the same whatever it holds.
@@ -231,6 +236,7 @@ func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool,
 			return false, nil
 		}
 		var before, after bool
+		s.batch.adopting, s.batch.adopted = w.heavy > 0, false
 		switch {
 		case s.catch != nil:
 			before, after, err = s.fromRound(kind, body, until)
@@ -242,7 +248,7 @@ func (s *Stream) drain(ctx context.Context, out chan<- *Batch, until LSN) (bool,
 		if err != nil || before {
 			return before, err
 		}
-		w.skip(size)
+		s.consume(w, size)
 		if after {
 			return true, nil
 		}

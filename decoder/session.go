@@ -125,6 +125,9 @@ func Config(ctx context.Context, o ConnectOptions) (*pgconn.Config, error) {
 		return newSocket(conn), nil
 	}
 	config.AfterConnect = verifySession
+	if !o.Replication && !o.bulk {
+		frame(config)
+	}
 	return config, nil
 }
 

@@ -107,8 +107,9 @@ type wire struct {
 	socket *socket // below conn, nil in tests
 	limit  int     // most bytes of one message
 
-	buf  []byte
-	r, w int // buf[r:w] was read and not yet consumed
+	buf   []byte
+	r, w  int // buf[r:w] was read and not yet consumed
+	heavy int // bytes that were admitted for the message that has begun, see room.go
 
 	busy        bool
 	windowStart time.Time
@@ -167,8 +168,28 @@ func (w *wire) tooLarge(have []byte, length int) error {
 	return e
 }
 
+// pending returns the size of the message that has begun and is not complete, 0 when there is none.
+func (w *wire) pending() int {
+	have := w.buf[w.r:w.w]
+	if len(have) < 5 {
+		return 0
+	}
+	size := 1 + int(binary.BigEndian.Uint32(have[1:]))
+	if size <= len(have) || size > w.limit+1 {
+		return 0 // peek knows what to say
+	}
+	return size
+}
+
 // skip consumes a message that peek returned.
 func (w *wire) skip(size int) { w.r += size }
+
+// part consumes a message that peek returned and gives its memory away: what follows it moves.
+func (w *wire) part(size int) {
+	rest := w.buf[w.r+size : w.w]
+	w.buf = make([]byte, max(wireBytes, len(rest)))
+	w.r, w.w = 0, copy(w.buf, rest)
+}
 
 // fill makes one read and returns how many bytes came; 0 without an error means that the deadline passed
 // first.

@@ -97,12 +97,12 @@ func (l *lane) send(ctx context.Context, w *window) error {
 	}
 	l.p.board.delivering(w, time.Now())
 	f := l.frontier.Register(w, w.n)
-	promise := func(r *kgo.Record, err error) {
+	promise := w.promise(func(r *kgo.Record, err error) {
 		if err != nil {
 			err = l.p.refused(w, r, err)
 		}
 		l.frontier.Ack(f, err)
-	}
+	})
 	if err := l.p.o.step(stepBegun); err != nil {
 		return err
 	}

@@ -229,6 +229,7 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 	defer b.Release()
 	e.b.large = b.Large()
 	rows := false
+	var last *decoder.Transaction // streamed
 	if b.Progress != nil && (len(b.Transactions) == 0 || !isSnapshot(&b.Transactions[0])) {
 		// What streamed changes have brought about, such as a signal. A window may end in the middle of the
 		// batch, and must not store their position without it.
@@ -252,6 +253,7 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 		if err := e.transaction(ctx, t); err != nil {
 			return err
 		}
+		last = t
 	}
 	if rows {
 		e.open = false
@@ -265,7 +267,7 @@ func (e *encoder) batch(ctx context.Context, b *decoder.Batch) error {
 		e.at.snapshot = bytes.Clone(b.Progress)
 		e.w.force = true
 	}
-	return nil
+	return e.unload(ctx, b, last)
 }
 
 // begin marks where something begins that is to be whole.
@@ -368,15 +370,6 @@ func (e *encoder) first(ctx context.Context, t *decoder.Transaction) error {
 	// The decoder may know of one in between that touched nothing captured. What a restart in the middle of
 	// this one has of its records must name the same as those before.
 	e.at.lastCommit = max(e.at.lastCommit, t.LastCommit)
-	return nil
-}
-
-// makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole
-// transactions and for snapshot rows too, not only for what splits a transaction.
-func (e *encoder) makeRoom(ctx context.Context) error {
-	if e.due() && e.part.reached(e.w.n, e.w.size) {
-		return e.handOver(ctx)
-	}
 	return nil
 }
 
@@ -484,7 +477,7 @@ func (e *encoder) end(ctx context.Context, t *decoder.Transaction) error {
 	e.b.untrace()
 	e.at.resume = max(e.at.resume, t.End)
 	e.at.lastCommit = max(t.End, t.Commit)
-	if e.spilled() {
+	if e.spilled() || e.cutOff != (limits{}) {
 		e.w.force = true // the taker waits for the transaction's end, be it without a record
 	}
 	made := e.made()

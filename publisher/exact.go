@@ -152,7 +152,7 @@ func (l *exactLane) produce(ctx context.Context, w *window) error {
 	l.windows = append(l.windows, w)
 	l.records, l.size = l.records+w.n, l.size+w.size
 	l.acks.expect(w.n)
-	promise := l.acks.promise // a method value made for each record would be garbage
+	promise := w.promise(l.acks.promise) // made for each record it would be garbage
 	for i := range w.n {
 		l.p.client.Produce(ctx, w.record(i), promise)
 	}

@@ -11,6 +11,15 @@ import (
 // together unless they exceed what is delivered together. Then it is split, and the stored position is one
 // inside of it.
 
+// makeRoom hands over a window that is full, and waits until it is taken: the limits hold for whole
+// transactions and for snapshot rows too, not only for what splits a transaction.
+func (e *encoder) makeRoom(ctx context.Context) error {
+	if e.due() && e.part.reached(e.w.n, e.w.size) {
+		return e.handOver(ctx)
+	}
+	return nil
+}
+
 // keepWithin hands over what there is of the open transaction, when it is as much as a window or a delivery
 // window holds.
 func (e *encoder) keepWithin(ctx context.Context, t *decoder.Transaction) error {
@@ -26,6 +35,24 @@ func (e *encoder) keepWithin(ctx context.Context, t *decoder.Transaction) error 
 	}
 	e.look() // it may have waited
 	return err
+}
+
+// unload takes over what the batch carries of a heavy row, until the window that has its records is
+// acknowledged. There may be no room for another before that, so such a window does not wait for the rest of
+// its transaction. Where the records are small, or none, the batch gives it back by itself.
+func (e *encoder) unload(ctx context.Context, b *decoder.Batch, t *decoder.Transaction) error {
+	if e.w.n == 0 || e.open && !e.part.reached(e.w.n-e.start.records, e.w.size-e.start.size) {
+		return nil
+	}
+	leave := b.Unload()
+	if leave == nil {
+		return nil
+	}
+	e.w.heavy = append(e.w.heavy, leave)
+	if !e.open {
+		return nil
+	}
+	return e.keepWithin(ctx, t)
 }
 
 // spilled says that a part of the open transaction is with the taker.

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -47,6 +48,8 @@ type window struct {
 	open, first bool
 	began       time.Time // when its first record was made
 	beat        time.Time // of its last heartbeat; zero for none
+	// heavy are called when all records are acknowledged: there is room for further heavy rows then.
+	heavy []func()
 }
 
 // change is one change's records: from first up to the next change's first.
@@ -165,14 +168,41 @@ func (w *window) move(m mark, to *window, commitTime int64) {
 		from, r := w.record(i), to.next()
 		r.Headers = from.Headers
 		if from.Key != nil {
-			r.Key = to.slabs.keep(append(to.slabs.room(), from.Key...))
+			r.Key = to.slabs.take(from.Key)
 		}
 		if from.Value != nil {
-			r.Value = to.slabs.keep(append(to.slabs.room(), from.Value...))
+			r.Value = to.slabs.take(from.Value)
 		}
 		to.add(r, topics[from.Topic], from.Timestamp)
 	}
+	to.heavy, w.heavy = w.heavy, nil // the heavy row is behind the mark
 	w.rollback(m)
+}
+
+// acknowledged is what is left of a value that Kafka has.
+var acknowledged = []byte{}
+
+// promise returns the promise of the window's records: a heavy window keeps none of its values longer than
+// Kafka's client does, which is done with a record when it calls its promise.
+func (w *window) promise(promise func(*kgo.Record, error)) func(*kgo.Record, error) {
+	if w.heavy == nil {
+		return promise
+	}
+	heavy := w.heavy
+	w.heavy = nil
+	var left atomic.Int64
+	left.Store(int64(w.n))
+	return func(r *kgo.Record, err error) {
+		if err == nil && r.Value != nil {
+			r.Value = acknowledged
+		}
+		if left.Add(-1) == 0 {
+			for _, leave := range heavy {
+				leave()
+			}
+		}
+		promise(r, err)
+	}
 }
 
 // add counts a finished record and gives it its topic and partition.
@@ -199,7 +229,7 @@ func (w *window) reset() {
 	w.tallies.reset()
 	w.changes, w.traces, w.transactions = w.changes[:0], w.traces[:0], 0
 	w.n, w.size, w.span, w.after, w.began, w.beat = 0, 0, span{}, progress{}, time.Time{}, time.Time{}
-	w.force, w.open, w.first = false, false, false
+	w.force, w.open, w.first, w.heavy = false, false, false, nil
 }
 
 // group sums up windows whose position is stored together.
@@ -275,6 +305,15 @@ func (s *slabs) keep(p []byte) []byte {
 		s.outgrown = true
 	}
 	return p[:len(p):len(p)]
+}
+
+// take returns a copy of p, or p itself where that is too large for a slab and so has memory of its own.
+func (s *slabs) take(p []byte) []byte {
+	if len(p) > slabBytes {
+		s.outgrown = true
+		return p
+	}
+	return s.keep(append(s.room(), p...))
 }
 
 // reset frees everything.

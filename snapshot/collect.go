@@ -38,6 +38,8 @@ type collector struct {
 	// those that they were given.
 	deadline    time.Time
 	busy, begun int
+	// following counts the ranges of which a worker is about to read a heavy row.
+	following int
 	// paused says that the deadline left something for a later Step.
 	paused bool
 	// last is the Progress that was sent last, before Wrap.
@@ -249,16 +251,69 @@ func (c *collector) take(ctx context.Context, r result) error {
 		r.unit.planned, r.unit.keyed, r.unit.spans = true, true, r.plan
 	case r.batch != nil:
 		r.span.waiting++
+		if r.span.follows {
+			r.span.follows = false
+			c.following--
+		}
 		before := t.held
 		t.held = &r
 		if before != nil {
-			return c.send(ctx, before, false)
+			if err := c.send(ctx, before, false); err != nil {
+				return err
+			}
 		}
-		return nil
+		return c.lighten(ctx)
+	case r.follows && !r.span.follows:
+		r.span.follows = true
+		c.following++
+		return c.lighten(ctx)
 	case r.ended:
 		r.span.read = true
 	}
 	return c.ended(ctx, t)
+}
+
+// lighten sends what is held back although it is known not to be the last: a heavy row of the same table
+// follows, or of a later one, and waits for the room that this may take. Behind a table of which nothing is
+// known its held row keeps its place but no room: those are as few as the workers.
+func (c *collector) lighten(ctx context.Context) error {
+	if c.following == 0 {
+		return nil
+	}
+	if final := c.final; final != nil {
+		c.final = nil
+		if err := c.send(ctx, final, true); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.tables {
+		held := t.held
+		switch {
+		case held == nil:
+		case t.follows():
+			t.held = nil
+			if err := c.send(ctx, held, false); err != nil {
+				return err
+			}
+		default:
+			if leave := held.batch.Unload(); leave != nil {
+				leave()
+			}
+		}
+	}
+	return nil
+}
+
+// follows says that a worker is about to read a heavy row of the table.
+func (t *tableState) follows() bool {
+	for _, u := range t.units {
+		for _, sp := range u.spans {
+			if sp.follows {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pause ends a Step that leaves something to read: what was held back for its marker goes out without.

@@ -50,6 +50,8 @@ type span struct {
 	// read says that the worker has come to the end; waiting counts its batches that were not sent yet.
 	read    bool
 	waiting int
+	// follows says that a worker is about to read a heavy row of it.
+	follows bool
 }
 
 // Limits of a plan.

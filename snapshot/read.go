@@ -27,13 +27,14 @@ type result struct {
 	batch *decoder.Batch
 	// last is the key of the batch's last row, nil for a unit that is read in no order.
 	last []string
-	// ended says that the span holds nothing more; paused that the deadline left the rest of it.
-	ended, paused bool
-	err           error
+	// ended says that the span holds nothing more; paused that the deadline left the rest of it; follows that
+	// a heavy row is about to be read, for which there must be room.
+	ended, paused, follows bool
+	err                    error
 }
 
 // outcome says that the task is over.
-func (r *result) outcome() bool { return r.batch == nil && r.err == nil }
+func (r *result) outcome() bool { return r.batch == nil && r.err == nil && !r.follows }
 
 // worker reads under the keeper's snapshot on a connection of its own.
 type worker struct {
@@ -42,6 +43,8 @@ type worker struct {
 	results chan<- result
 	// deadline is when a range in key order is left where it is, zero for never.
 	deadline time.Time
+	// admitted is what the pool has admitted for the heavy row that is being read.
+	admitted int
 }
 
 // run does tasks until there are none or ctx ends. It tells of an error in a result.
@@ -52,6 +55,7 @@ func (w *worker) run(ctx context.Context, tasks <-chan task) {
 		return
 	}
 	defer closeQuietly(w.conn)
+	defer func() { w.o.Pool.Leave(w.admitted) }()
 	// Back-pressure is a closed window: it must not look like a dead peer, however long it lasts.
 	if _, err := w.conn.Exec(ctx, "SET tcp_user_timeout = 0").ReadAll(); err != nil {
 		w.tell(ctx, result{err: fault("prepare a snapshot connection", err)})
@@ -167,6 +171,8 @@ func (w *worker) read(ctx context.Context, u *unit, sp *span) (paused bool, err 
 		return false, err
 	}
 	s := selectRows(u, sp, columns)
+	decoder.BeforeHeavy(w.conn, func(bytes int) error { return f.makeRoom(ctx, bytes) })
+	defer decoder.BeforeHeavy(w.conn, nil)
 	if w.deadline.IsZero() || !u.keyed {
 		_, err = f.rows(ctx, s)
 	} else {
@@ -320,6 +326,8 @@ func (f *filler) add(values [][]byte, lsn decoder.LSN) {
 		row[i] = schema.Datum{Kind: schema.Text, Text: f.batch.Copy(values[i])}
 	}
 	change.New = row
+	f.batch.Carry(f.worker.admitted)
+	f.worker.admitted = 0
 	f.last = f.last[:0]
 	for _, at := range f.key {
 		if at < len(row) {
@@ -328,6 +336,24 @@ func (f *filler) add(values [][]byte, lsn decoder.LSN) {
 			f.last = append(f.last, f.batch.Copy(values[at]))
 		}
 	}
+}
+
+// makeRoom waits until a heavy row may be read. What was read before it goes first, and whoever holds rows
+// back until it is known whether others follow learns that this one does: they may be what there is no room
+// for.
+func (f *filler) makeRoom(ctx context.Context, bytes int) error {
+	w := f.worker
+	if w.admitted > 0 {
+		return nil // for a message that was no row
+	}
+	if !f.send(ctx) || !w.tell(ctx, result{unit: f.unit, span: f.span, follows: true}) {
+		return context.Cause(ctx)
+	}
+	if err := w.o.Pool.Await(ctx, bytes); err != nil {
+		return err
+	}
+	w.admitted = bytes
+	return nil
 }
 
 // send hands the batch over; it returns false when nobody listens any more.

@@ -249,6 +249,9 @@ func (b *stageBench) keep(batch *decoder.Batch) bool {
 	if sum >= sampleBytes || batch.Bytes() == 0 {
 		return false
 	}
+	if leave := batch.Unload(); leave != nil {
+		leave() // the sample has a bound of its own, and what is read behind it needs the room
+	}
 	b.sample = append(b.sample, batch)
 	return true
 }

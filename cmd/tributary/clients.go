@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/tributary-cdc/tributary/decoder"
+	"github.com/tributary-cdc/tributary/publisher"
 	"github.com/tributary-cdc/tributary/schema"
 	"github.com/tributary-cdc/tributary/snapshot"
 )
@@ -282,10 +283,11 @@ func kafkaOptions(ctx context.Context, c Config) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(brokers...), kgo.ClientID(k.ClientID),
-		kgo.ProducerBatchCompression(codecs[k.Compression]),
+	compression, err := publisher.Compression(codecs[k.Compression])
+	if err != nil {
+		return nil, err
 	}
+	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ClientID(k.ClientID), compression}
 	if k.TLSOn() {
 		config, err := tlsConfig("kafka.tls", k.TLS)
 		if err != nil {

@@ -81,56 +81,80 @@ func TestRealSavepoint(t *testing.T) {
 	}
 }
 
-// TestRealLargeRows has rows of 15 MB, about the default of source.max_row_bytes, in the snapshot and in one
-// transaction of the stream: they come, and memory stays within its bound of 256 MiB and three times the
-// largest. TRIBUTARY_TEST_LARGE_ROWS says how many of each, 24 by default, which together are beyond it.
+// TestRealLargeRows has rows of 15 MB, about the default of source.max_row_bytes, in the snapshot, in one
+// transaction of the live lane and in the catch-up lane: they come, and memory stays within its bound
+// of 256 MiB and three times the largest. TRIBUTARY_TEST_LARGE_ROWS says how many of each, 20 by default,
+// which together are beyond it, and TRIBUTARY_TEST_LARGE_BYTES how large.
 func TestRealLargeRows(t *testing.T) {
-	const large = 15_000_000
-	const bound = 256<<20 + 3*large
-	rows := 24
-	if text := os.Getenv("TRIBUTARY_TEST_LARGE_ROWS"); text != "" {
-		var err error
-		if rows, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
+	rows, large := fromEnvironment(t, "LARGE_ROWS", 20), fromEnvironment(t, "LARGE_BYTES", 15_000_000)
+	for _, delivery := range []string{"exactly-once", "at-least-once"} {
+		t.Run(delivery, func(t *testing.T) { largeRows(t, delivery, rows, large) })
 	}
-	b := newBench(t, local.RealPostgres(t)[0], local.RealKafka(t), local.RealRegistry(t))
-	b.tables = "[public.large]"
-	b.rig.write(t, "kafka: {brokers: ['"+b.brokers+"'], compression: lz4, max_record_bytes: 64MiB, "+
-		"position_topic: PREFIX.positions, ledger_topic: PREFIX.ledger}\n"+
-		"topic: {prefix: PREFIX, partitions: 3, replication_factor: 1, config: {max.message.bytes: '8000000'}}")
-	text, err := os.ReadFile(b.file)
+}
+
+// fromEnvironment is what a variable of the test says instead of a default.
+func fromEnvironment(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv("TRIBUTARY_TEST_" + name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = []byte(strings.Replace(string(text), "source: {", "source: {max_row_bytes: 64MiB, ", 1))
-	if err := os.WriteFile(b.file, text, 0o600); err != nil {
-		t.Fatal(err)
+	return n
+}
+
+func largeRows(t *testing.T, delivery string, rows, large int) {
+	b := newBench(t, local.RealPostgres(t)[0], local.RealKafka(t), local.RealRegistry(t))
+	configure := func(tables string) {
+		b.tables = "[public.large], max_row_bytes: " + strconv.Itoa(large+1<<20) + tables
+		b.rig.write(t, "delivery: "+delivery+"\nkafka: {brokers: ['"+b.brokers+"'], compression: lz4, "+
+			"max_record_bytes: 64MiB, position_topic: PREFIX.positions, ledger_topic: PREFIX.ledger}\n"+
+			"topic: {prefix: PREFIX, partitions: 3, replication_factor: 1, config: {max.message.bytes: '90000000'}}")
 	}
+	configure("")
 	b.exec(fmt.Sprintf("CREATE TABLE public.one (v text); INSERT INTO public.one VALUES (repeat('x', %d)); "+
 		"CREATE TABLE public.large (id int PRIMARY KEY, v text)", large))
-	fill := func(from int) { // what is stored compressed is copied as it is
-		b.exec(fmt.Sprintf("INSERT INTO public.large SELECT g, v FROM public.one, generate_series(%d, %d) g", from,
-			from+rows-1))
+	filled := 0
+	fill := func(transactions int) { // what is stored compressed is copied as it is
+		for range transactions {
+			n := rows / transactions
+			b.exec(fmt.Sprintf("INSERT INTO public.large SELECT g, v FROM public.one, generate_series(%d, %d) g",
+				filled+1, filled+n))
+			filled += n
+		}
 	}
 	fill(1)
 	_ = newTopics(t, b.rig) // they are removed at the end
 	l := b.start(t)
 	l.settled(t)
-	t.Logf("%d MiB at most in the snapshot", l.peak(t)>>20)
-	fill(rows + 1)
-	l.eventually(t, func() error {
-		s, err := l.status()
-		if err == nil && (len(s.Tables) != 1 || s.Tables[0].Read != int64(rows) ||
-			s.Tables[0].Created != int64(rows)) {
-			err = fmt.Errorf("not all rows are published: %+v", s.Tables)
+	within := func(what string, read, created int) {
+		l.eventually(t, func() error {
+			s, err := l.status()
+			if err == nil && (len(s.Tables) != 1 || s.Tables[0].Read != int64(read) ||
+				s.Tables[0].Created != int64(created)) {
+				err = fmt.Errorf("not all rows are published: %+v", s.Tables)
+			}
+			return err
+		})
+		peak, bound := l.peak(t), 256<<20+3*large
+		t.Logf("%s: %d MiB at most, the bound is %d", what, peak>>20, bound>>20)
+		if peak > bound {
+			t.Errorf("%s: %d MiB of memory, want at most %d", what, peak>>20, bound>>20)
 		}
-		return err
-	})
-	peak := l.peak(t)
-	t.Logf("%d MiB at most", peak>>20)
-	if peak > bound {
-		t.Errorf("%d MiB of memory, want at most %d", peak>>20, bound>>20)
+	}
+	within("snapshot", rows, 0)
+	fill(1)
+	within("live", rows, rows)
+	l.stop(t)
+	configure(", catch_up_bytes: 8KiB")
+	fill(rows) // the lane is taken between two
+	l = b.start(t)
+	within("catch-up", 0, rows)
+	if s, err := l.status(); err != nil || s.Source.CatchUps == 0 {
+		t.Errorf("the catch-up lane was not taken: %v", err)
 	}
 	l.stop(t)
 }

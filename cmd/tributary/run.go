@@ -59,6 +59,7 @@ type pipeline struct {
 	refused  string // what Kafka was last told to refuse; watch's own
 
 	anchor *decoder.Anchor
+	pool   *decoder.Pool // of all batches: it bounds what rows take that are large for themselves
 	stream atomic.Pointer[decoder.Stream]
 	pub    atomic.Pointer[publisher.Publisher]
 
@@ -103,6 +104,7 @@ func newPipeline(ctx context.Context, o runOptions) (*pipeline, error) {
 		return nil, err
 	}
 	p := &pipeline{runOptions: o, connect: sourceOptions(o.Config), registry: registry}
+	p.pool = decoder.NewPool(decoder.PoolOptions{})
 	p.anchor = decoder.NewAnchor(p.anchorOptions())
 	p.stopped, p.stop = context.WithCancel(context.Background())
 	if p.options, err = p.publisherOptions(ctx); err != nil {

@@ -44,6 +44,7 @@ func (p *pipeline) streamOptions(conn *pgconn.PgConn) decoder.StreamOptions {
 		Decoder:     decoder.DecoderOptions{Describe: p.describe, KeepEmpty: p.Config.Transactions.Metadata},
 		MaxRowBytes: int(p.Config.Source.MaxRowBytes),
 		CatchUp:     catchUpOptions(p.Config.Source),
+		Pool:        p.pool,
 		Observe:     p.observe,
 		Stop:        p.stopped.Done(),
 		Ended:       p.ended,
@@ -110,7 +111,7 @@ func (p *pipeline) snapshotOptions(at *decoder.CreatedSlot, j job) snapshot.Opti
 	}
 	return snapshot.Options{
 		Connect: p.ordinary, Keeper: p.keeper, Point: at.Point, LSN: lsn, Tables: j.of(p.tables),
-		Relation: p.catalog.Relation, MaxRowBytes: int(p.Config.Source.MaxRowBytes),
+		Relation: p.catalog.Relation, MaxRowBytes: int(p.Config.Source.MaxRowBytes), Pool: p.pool,
 		Workers: p.Config.Snapshot.Workers, ResumeRows: p.Config.Snapshot.ResumeRows,
 		Debezium: p.Config.Compatibility == "debezium", Progress: progress,
 		Where: j.where, Incremental: j.Incremental, Budget: p.Config.Snapshot.Pause,
