@@ -58,7 +58,7 @@ func checkRegistry(ctx context.Context, c Config, tables []capture, f *findings)
 	case tables == nil:
 		f.skip("schemas", "the source's part names the tables")
 	default:
-		checkRegistrations(ctx, registry, tables, f)
+		checkRegistrations(ctx, c, registry, tables, f)
 		checkRules(ctx, c, registry, tables, level, f)
 	}
 }
@@ -117,7 +117,9 @@ func checkRules(ctx context.Context, c Config, registry *schema.Registry, tables
 }
 
 // checkRegistrations asks of each schema that run would register what would become of it.
-func checkRegistrations(ctx context.Context, registry *schema.Registry, tables []capture, f *findings) {
+func checkRegistrations(ctx context.Context, c Config, registry *schema.Registry, tables []capture,
+	f *findings,
+) {
 	known, fresh := 0, 0
 	for _, t := range tables {
 		for _, half := range [][2]string{{t.topic + "-key", t.key}, {t.topic + "-value", t.value}} {
@@ -134,15 +136,21 @@ func checkRegistrations(ctx context.Context, registry *schema.Registry, tables [
 			case !exists:
 				fresh++
 			default:
-				checkVersion(ctx, registry, t, subject, text, f)
+				checkVersion(ctx, c, registry, t, subject, text, f)
 			}
 		}
 	}
 	f.ok("schemas", fmt.Sprintf("%d registered, %d new subjects", known, fresh))
 }
 
+// incompatibleFix lets a subject take the schema that it refuses, once.
+func incompatibleFix(c Config, subject string) string {
+	return putSetting(c, "config/"+url.PathEscape(subject), "compatibility", "NONE") +
+		"   # for one registration; or make the new column nullable or give it a default"
+}
+
 // checkVersion asks whether a schema would be taken as a subject's next version.
-func checkVersion(ctx context.Context, registry *schema.Registry, t capture, subject, text string,
+func checkVersion(ctx context.Context, c Config, registry *schema.Registry, t capture, subject, text string,
 	f *findings,
 ) {
 	var incompatible *schema.IncompatibleError
@@ -150,7 +158,7 @@ func checkVersion(ctx context.Context, registry *schema.Registry, t capture, sub
 	switch {
 	case errors.As(err, &incompatible):
 		f.add("E304", subject, "the schema of "+t.table.String()+" is refused: "+
-			textOr(incompatible.Finding, incompatible.Detail), "")
+			textOr(incompatible.Finding, incompatible.Detail), incompatibleFix(c, subject))
 	case err != nil:
 		f.fault(subject, err, "")
 	default:

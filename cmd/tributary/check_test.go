@@ -413,7 +413,12 @@ func TestCheckSchemas(t *testing.T) {
 	b.exec("ALTER TABLE public.orders DROP COLUMN more, ADD COLUMN must int NOT NULL DEFAULT 1;" +
 		"ALTER TABLE public.orders ALTER COLUMN must DROP DEFAULT")
 	b.look("source registry", findings{}).has("E304", "the schema of public.orders is refused: ",
-		"compatibility")
+		"curl -X PUT "+b.registry+"/config/"+b.prefix+".public.orders-value -H ")
+	b.exec("INSERT INTO public.orders VALUES (200, 'x', 1)")
+	b.fails(badCase{code: exitPerson, run: []string{
+		"[E304]", "register schema PREFIX.public.orders-value: it is not compatible with the versions before it",
+		"fix: curl -X PUT " + b.registry + "/config/PREFIX.public.orders-value -H ",
+	}})
 	put := func(path, body string) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(context.Background(), http.MethodPut, b.registry+path,

@@ -77,24 +77,25 @@ func (b *bench) stumbles(t *testing.T, good string, m mistake) {
 	if wrong == good {
 		t.Fatalf("the file has no %s", m.right)
 	}
-	said := check(wrong, map[bool]int{false: exitCheck, true: exitUsage}[m.usage])
+	here, list, said := *b, []finding(nil), ""
+	here.T = t // that of this subtest
+	if m.usage {
+		said = check(wrong, exitUsage)
+	} else {
+		list, said = here.finds(wrong)
+	}
 	for _, part := range m.says {
 		if !strings.Contains(flat(said), part) {
 			t.Errorf("check does not say %q:\n%s", part, said)
 		}
 	}
 	mended := mending{file: good}
-	if !m.usage {
-		here := *b // its T is this subtest's
-		here.T = t
-		_, list := here.found()
-		for _, f := range list {
-			if f.Level == levelFail {
-				if mended = here.paste(f.Fix, wrong); mended.out != "" && !strings.Contains(mended.out, m.shows) {
-					t.Errorf("%s does not show %q:\n%s", f.Fix, m.shows, mended.out)
-				}
-				break // what follows of it goes with it
+	for _, f := range list {
+		if f.Level == levelFail {
+			if mended = here.paste(f.Fix, wrong); mended.out != "" && !strings.Contains(mended.out, m.shows) {
+				t.Errorf("%s does not show %q:\n%s", f.Fix, m.shows, mended.out)
 			}
+			break // what follows of it goes with it
 		}
 	}
 	if meant := meantWord.FindStringSubmatch(said); m.typo != "" && meant != nil {
@@ -107,6 +108,19 @@ func (b *bench) stumbles(t *testing.T, good string, m mistake) {
 		mended.file = good
 	}
 	check(mended.file, exitOK)
+}
+
+// finds has check look at a configuration, once, and returns what it finds and how it tells that.
+func (b *bench) finds(text string) ([]finding, string) {
+	b.Helper()
+	if err := os.WriteFile(b.file, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	code, list := b.found()
+	if code != exitCheck {
+		b.Errorf("exit code %d", code)
+	}
+	return list, checked{b.T, list}.text()
 }
 
 // sourceMistakes are those under source.

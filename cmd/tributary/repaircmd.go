@@ -11,6 +11,7 @@ import (
 
 	"github.com/tributary-cdc/tributary/decoder"
 	"github.com/tributary-cdc/tributary/publisher"
+	"github.com/tributary-cdc/tributary/schema"
 )
 
 // slotGoneError is a slot that is gone although everything is published up to a position: it is not made
@@ -59,8 +60,11 @@ func (e advisedError) Unwrap() error { return e.error }
 func advised(c Config, err error) error {
 	fix := ""
 	var found *decoder.FindingsError
+	var incompatible *schema.IncompatibleError
 	switch {
 	case err == nil:
+	case errors.As(err, &incompatible) && incompatible.Subject != "":
+		fix = incompatibleFix(c, incompatible.Subject)
 	case errors.As(err, &found) && len(found.Findings) > 0 && found.Findings[0].Fix != "":
 		fix = strings.TrimSuffix(found.Findings[0].Fix, ";") + ";"
 	case isGap(err):
