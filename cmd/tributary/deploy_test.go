@@ -97,9 +97,9 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestRunbookCodes holds the table of the error codes in RUNBOOK.md to the catalogue, in which no field may
-// be missing.
-func TestRunbookCodes(t *testing.T) {
+// TestErrorDocumentRunbook holds the table of the error codes in RUNBOOK.md to the catalogue, as
+// TestErrorDocument does ERRORS.md. No field may be missing.
+func TestErrorDocumentRunbook(t *testing.T) {
 	const begin = "| code | symptom | cause | command |\n|---|---|---|---|\n"
 	var table strings.Builder
 	for _, e := range catalogue() {
