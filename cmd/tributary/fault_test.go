@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"syscall"
 	"testing"
@@ -120,25 +119,12 @@ func (b *bench) silence(seen *topics, leader, standby *life, pace time.Duration)
 		}
 	}
 	// What it has read and not yet sent when it stops is what it must not send later.
-	busy, end := context.WithCancel(context.Background())
-	written, first, writer := make(chan int), b.rows+1, dial(b.T, b.source)
-	go func() {
-		n := 0
-		for ; busy.Err() == nil; n++ {
-			sql := fmt.Sprintf("INSERT INTO public.orders VALUES (%d, 'busy')", first+n)
-			if _, err := writer.conn.Exec(context.Background(), sql).ReadAll(); err != nil {
-				b.Errorf("%s: %v", sql, err)
-				break
-			}
-		}
-		written <- n
-	}()
+	first, stop := b.rows+1, b.load()
 	key := fmt.Sprintf("id=%d", first+20)
 	seen.until(leader, "some orders", func(r topicRecord) bool { return r.key == key })
 	signal(syscall.SIGSTOP)
 	began := time.Now()
-	end()
-	b.rows += <-written
+	b.rows += stop()
 	b.handover(seen, standby, func() {})
 	b.within("after a silent death", time.Since(began), 5*time.Second, pace)
 	before := len(seen.all())
