@@ -42,7 +42,7 @@ func main() {
 	flag.IntVar(&s.faults, "faults", 4, "the least number of faults in a round; chance adds up to 8")
 	flag.DurationVar(&s.patience, "patience", 5*time.Minute, "how long a pipeline may take to catch up")
 	flag.StringVar(&s.out, "out", "drill.jsonl", "where a JSON line for each round is appended")
-	flag.StringVar(&s.state, "state", "", "directory for logs; empty is a temporary one, kept after a failure")
+	flag.StringVar(&s.state, "state", "", "directory for logs; empty is a temporary one, which is kept")
 	flag.Float64Var(&s.scale, "scale", 1, "factor on the length of every outage")
 	flag.IntVar(&s.bulk, "bulk", 1_000_000, "rows of the largest transaction")
 	flag.StringVar(&s.only, "only", "", "draw only faults whose name begins so")
