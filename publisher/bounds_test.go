@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,7 +130,47 @@ func TestImpossibleTopic(t *testing.T) {
 	in <- newStory().transaction(insert(relationOf("no topic"), 1, "x")).cut()
 	close(in)
 	var refused *RecordError
-	if err := p.Run(ctx, in); !errors.As(err, &refused) || refused.ErrorCode() != "E219" {
+	if err := p.Run(ctx, in); !errors.As(err, &refused) || refused.ErrorCode() != "E227" {
 		t.Errorf("want a *RecordError, got %v", err)
+	}
+}
+
+// TestRefusedRecord has the broker refuse what it cannot take, as a compacted topic a record without a key.
+func TestRefusedRecord(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	rig := rigOn(t, cluster.ListenAddrs()[0], "p")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	p, err := Open(ctx, rig.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := request.ResponseKind().(*kmsg.ProduceResponse)
+		for _, asked := range request.(*kmsg.ProduceRequest).Topics {
+			topic := kmsg.NewProduceResponseTopic()
+			topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+			for _, partition := range asked.Partitions {
+				refused := kmsg.NewProduceResponseTopicPartition()
+				refused.Partition, refused.ErrorCode = partition.Partition, kerr.InvalidRecord.Code
+				topic.Partitions = append(topic.Partitions, refused)
+			}
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
+	in := make(chan *decoder.Batch, 1)
+	in <- newStory().transaction(insert(relationOf("keyless"), 1, "x")).cut()
+	close(in)
+	var refused *RecordError
+	if err := p.Run(ctx, in); !errors.As(err, &refused) || refused.ErrorCode() != "E219" ||
+		!strings.Contains(refused.Error(), "set its cleanup.policy to delete") {
+		t.Errorf("want a *RecordError that names the way out, got %v", err)
 	}
 }
