@@ -148,6 +148,9 @@ func (l *life) round(ctx context.Context, number int, fresh bool) line {
 	writers, endWriters := context.WithCancel(ctx)
 	for i := range writerCount {
 		w := &writer{address: l.address, r: random(l.s, number, i), bulk: l.s.bulk, count: &count}
+		if i == 0 {
+			w.first = bulkRows(w.bulk) // chance would leave most rounds without the largest transaction
+		}
 		writing.Go(func() { w.run(writers) })
 	}
 	if fresh {

@@ -9,7 +9,7 @@ import (
 	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
-// TestRealDrill is a drill for continuous integration: two rounds in each delivery, with short outages.
+// TestRealDrill is a drill for continuous integration: a round in each delivery, with short outages.
 func TestRealDrill(t *testing.T) {
 	kafka, registry := local.RealKafka(t), local.RealRegistry(t)
 	dir := t.TempDir()

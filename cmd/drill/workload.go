@@ -139,6 +139,7 @@ type writer struct {
 	address func() string
 	r       *rand.Rand
 	bulk    int
+	first   string // what it begins with, empty for what chance brings
 	conn    *pgconn.PgConn
 	count   *atomic.Int64 // transactions that ended well
 }
@@ -160,7 +161,7 @@ func (w *writer) run(ctx context.Context) {
 			}
 			w.conn = conn
 		}
-		if err := w.transaction(ctx); err == nil {
+		if err := w.next(ctx); err == nil {
 			w.count.Add(1)
 		} else if pgErr := (*pgconn.PgError)(nil); !errors.As(err, &pgErr) {
 			closeSession(w.conn)
@@ -168,6 +169,18 @@ func (w *writer) run(ctx context.Context) {
 		}
 		pause(ctx, time.Duration(w.r.IntN(200))*time.Millisecond)
 	}
+}
+
+// next is the writer's next transaction; what it begins with is tried until it commits.
+func (w *writer) next(ctx context.Context) error {
+	if w.first == "" {
+		return w.transaction(ctx)
+	}
+	err := w.exec(ctx, w.first)
+	if err == nil {
+		w.first = ""
+	}
+	return err
 }
 
 // transaction runs one, and rolls back what failed.
