@@ -167,12 +167,14 @@ type PublicationError struct {
 	Publications []string
 	Message      string // the server's words
 	Where        string
+	Confirmed    LSN // the changes from here on cannot be decoded
 }
 
 func (e *PublicationError) Error() string {
-	return fmt.Sprintf("read publication %s: %s: %s: the publication did not exist when these changes were "+
-		"written; create a publication before its slot and never drop it; to go on, create it, make a "+
-		"new slot and take a new snapshot", strings.Join(e.Publications, ", "), e.Message, e.Where)
+	return fmt.Sprintf("read publication %s: %s: %s: the publication did not exist when the changes from %s on "+
+		"were written, which are a gap; create a publication before its slot and never drop it; to go on, "+
+		"create it, make a new slot and take a new snapshot", strings.Join(e.Publications, ", "), e.Message,
+		e.Where, e.Confirmed)
 }
 
 // Retryable is false: the same WAL meets the same catalog again.

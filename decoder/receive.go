@@ -371,7 +371,9 @@ func (s *Stream) notice(body []byte) error {
 	n := pgconn.ErrorResponseToPgError((*pgproto3.ErrorResponse)(&m))
 	// The words are translated on some servers, the routine's name is not.
 	if strings.Contains(n.Message, "skipped loading publication") || n.Routine == "LoadPublications" {
-		return &PublicationError{Publications: s.o.Publications, Message: n.Message, Where: n.Detail}
+		return &PublicationError{
+			Publications: s.o.Publications, Message: n.Message, Where: n.Detail, Confirmed: s.confirmed(),
+		}
 	}
 	now := time.Now()
 	again := s.noticed == n.Message && now.Sub(s.noticeLogged) < noticeInterval
@@ -400,7 +402,9 @@ func (s *Stream) explain(err error) error {
 	}
 	switch refused.Code {
 	case codeUndefinedObject:
-		return &PublicationError{Publications: s.o.Publications, Message: refused.Message, Where: refused.Where}
+		return &PublicationError{
+			Publications: s.o.Publications, Message: refused.Message, Where: refused.Where, Confirmed: s.confirmed(),
+		}
 	case codeNotInState:
 		return &SlotLostError{Slot: s.o.Slot, Status: "lost", Confirmed: s.pacer.flush, Cause: refused}
 	}

@@ -49,7 +49,7 @@ func TestSlotGone(t *testing.T) {
 				b.exec("DROP PUBLICATION " + b.prefix)
 				b.order(1)
 			},
-			[]string{"[E125]", "publication", "PREFIX"},
+			[]string{"[E125]", "publication", "PREFIX", "FROM"},
 			false,
 		},
 	} {

@@ -113,7 +113,8 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 		p.stepped = j.ID
 		p.Log.Info("snapshot goes on beside the stream", "snapshot", j.ID, "kind", j.Kind, "lsn", at.Point,
 			"table_count", len(j.of(p.tables)), "resumed", len(j.Progress) > 0)
-		p.nameUnordered(j)
+		p.nameUnordered(j, "table has no unique key to read by: the stream waits for the whole of it, and its "+
+			"rows come again after a crash")
 	}
 	began := time.Now()
 	var outcome snapshot.Outcome
@@ -142,12 +143,11 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 	return p.interrupted(ctx, err)
 }
 
-// nameUnordered names the tables that are read in one hold, and from the beginning after a crash.
-func (p *pipeline) nameUnordered(j job) {
+// nameUnordered names the tables that are read in no order, and so from the beginning after a crash.
+func (p *pipeline) nameUnordered(j job, consequence string) {
 	for _, t := range j.of(p.tables) {
 		if !t.Resumable() {
-			p.Log.Warn("table has no unique key to read by: the stream waits for the whole of it, and its rows "+
-				"come again after a crash", "table", t.String(), "rows", int64(t.EstimatedRows()))
+			p.Log.Warn(consequence, "table", t.String(), "rows", int64(t.EstimatedRows()))
 		}
 	}
 }

@@ -83,6 +83,10 @@ func snapshotResumes(t *testing.T, server, brokers, registry string, rows int) {
 	admin.exec("INSERT INTO big VALUES (-1, 'the end')")
 	read.until(third, "the last row", func(r topicRecord) bool { return r.key == "id=-1" })
 	third.stop(t)
+	if log := first.log.String(); !strings.Contains(log, "its rows come again after a crash") ||
+		!strings.Contains(log, `"table":"public.loose"`) || strings.Contains(log, `"table":"public.big"`) {
+		t.Errorf("the log does not name the table that is read in no order:\n%s", first.log.tail())
+	}
 	reads, held := map[string]int{}, map[string]string{}
 	total := 0
 	for _, r := range read.all() {
@@ -123,15 +127,16 @@ func snapshotResumes(t *testing.T, server, brokers, registry string, rows int) {
 	t.Logf("%d rows read, %d in the table at the end", total, len(table))
 }
 
-// TestRealSnapshotResumes does so with real servers.
+// TestRealSnapshotResumes does so with real servers, and as many rows as TRIBUTARY_TEST_SNAPSHOT_ROWS says.
 func TestRealSnapshotResumes(t *testing.T) {
 	brokers, registry := local.RealKafka(t), local.RealRegistry(t)
+	rows := fromEnvironment(t, "SNAPSHOT_ROWS", 300_000)
 	for _, server := range local.RealPostgres(t) {
 		u, err := url.Parse(server)
 		if err != nil {
 			t.Fatal("the address of a server is none")
 		}
-		t.Run(u.Host, func(t *testing.T) { snapshotResumes(t, server, brokers, registry, 300_000) })
+		t.Run(u.Host, func(t *testing.T) { snapshotResumes(t, server, brokers, registry, rows) })
 	}
 }
 

@@ -199,7 +199,7 @@ func (b *bench) column(sql string) []string {
 }
 
 // TestRealPromotionLoses promotes a standby that lacks what was published: the program stops with the range
-// that is lost, and says the same when it is started again.
+// that is lost, says the same when it is started again, and the repair that it names repairs.
 func TestRealPromotionLoses(t *testing.T) {
 	primary, standby := twins(t, false)
 	b := replicated(t, primary)
@@ -226,10 +226,13 @@ func TestRealPromotionLoses(t *testing.T) {
 	if left != has {
 		t.Fatalf("the standby received up to %s and then up to %s", has, left)
 	}
+	said := ""
 	for range 2 {
-		b.fails(badCase{code: exitPerson, run: []string{
-			"published up to " + published, "on timeline 1", "the server's timeline 2 left it at", "the history from",
+		said = b.fails(badCase{code: exitPerson, run: []string{
+			"[E404]", "published up to " + published, "on timeline 1", "the server's timeline 2 left it at",
+			"the history from",
 			"to " + published + " is lost", "take a new snapshot",
 		}})
 	}
+	b.repaired(said)
 }

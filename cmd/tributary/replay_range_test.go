@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,12 +86,47 @@ func (r *replayRig) times(mainB []record) {
 		t.Fatal(err)
 	}
 	r.same("b by time", between(mainB, from, 1<<63), r.read(r.name+".public.b.time"))
+	r.untilTime(mainB, from, at, found[len(found)*3/4][1])
 	shown := r.must("positions", "--at", at)
 	for _, want := range []string{"replayable", "tributary replay --from-lsn", "epoch"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("positions --at says\n%s", shown)
 		}
 	}
+}
+
+// untilTime replays up to a time: what committed by then, by the records' own word, and nothing behind it.
+func (r *replayRig) untilTime(mainB []record, from decoder.LSN, at, until string) {
+	r.t.Helper()
+	output := r.must("replay", "--from-time", at, "--until-time", until, "--table", "public.b", "--topic-suffix",
+		".until")
+	end, err := time.Parse(time.RFC3339Nano, until)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	committed := regexp.MustCompile(`"source":\{.*?"ts_us":(\d+)`)
+	want, behind, late := between(mainB, from, 1<<63), 0, false
+	want = slices.DeleteFunc(want, func(one record) bool {
+		if one.value == "" {
+			return late // a tombstone goes with the record before it
+		}
+		found := committed.FindStringSubmatch(one.value)
+		if found == nil {
+			r.t.Fatalf("a record without a commit time: %s", one.value)
+		}
+		micros, err := strconv.ParseInt(found[1], 10, 64)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if late = micros > end.UnixMicro(); late {
+			behind++
+		}
+		return late
+	})
+	if len(want) == 0 || behind == 0 {
+		r.t.Fatalf("%d records by %s, %d behind it: the test shows nothing\n%s", len(want), until, behind, output)
+	}
+	r.same("b until a time", want, r.read(r.name+".public.b.until"))
 }
 
 // refusals asks for what cannot be had.
