@@ -119,7 +119,7 @@ func (b *bench) encrypted(server *local.Server) {
 	}
 	mode("sslmode=require")
 	b.look("source", findings{}).has("E104", "speaks no TLS", "sslmode=disable")
-	b.fails(badCase{code: exitFailed, run: []string{"[E104]", "speaks no TLS"}})
+	b.fails(badCase{code: exitPerson, run: []string{"[E104]", "speaks no TLS"}})
 	certificate(b.T, data, time.Now().Add(-24*time.Hour))
 	b.exec("ALTER SYSTEM SET ssl = on")
 	if err := server.Control(b.Context(), "-m", "fast", "restart"); err != nil {
@@ -130,7 +130,7 @@ func (b *bench) encrypted(server *local.Server) {
 	mode(verify)
 	b.look("source", findings{}).has("E103", "certificate has expired", "date -u; openssl s_client -starttls "+
 		"postgres -connect "+sourceAddress(URL(b.source))+" </dev/null | openssl x509 -noout -dates")
-	b.fails(badCase{code: exitFailed, run: []string{
+	b.fails(badCase{code: exitPerson, run: []string{
 		"[E103]", "certificate has expired",
 		"fix: date -u; openssl s_client -starttls postgres -connect 127.0.0.1:",
 	}})
@@ -319,7 +319,7 @@ func TestRealCheckPooler(t *testing.T) {
 			b.source = u.String()
 			b.write(t, "")
 			b.look("source", findings{}).has("E114", "", "replication=database' -c IDENTIFY_SYSTEM")
-			b.fails(badCase{code: exitFailed, run: []string{"[E114]", "fix: psql "}})
+			b.fails(badCase{code: exitPerson, run: []string{"[E114]", "fix: psql "}})
 		})
 	}
 }

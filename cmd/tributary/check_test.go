@@ -322,7 +322,7 @@ func TestCheckBrokers(t *testing.T) {
 	}
 	t.Cleanup(cluster.Close)
 	b := newBench(t, local.Postgres(t), cluster.ListenAddrs()[0], local.Registry(t))
-	b.fails(badCase{code: exitFailed, run: []string{
+	b.fails(badCase{code: exitPerson, run: []string{
 		"[E225]", "transaction.max.timeout.ms",
 		"fix: kafka: {transact",
 	}})

@@ -196,7 +196,10 @@ func TestSupervise(t *testing.T) {
 			if attempts++; attempts < 4 {
 				return fmt.Errorf("attempt %d: %w", attempts, retryableError{retry: true})
 			}
-			return retryableError{person: true}
+			if attempts == 4 {
+				return retryableError{person: true}
+			}
+			return errors.New("nobody has foreseen this")
 		}}
 		o := runOptions{
 			Config: c, Log: slog.New(slog.DiscardHandler), Board: newBoard(c),

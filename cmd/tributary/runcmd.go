@@ -207,7 +207,7 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 	pause := retryFloor
 	for {
 		began := time.Now()
-		err := advised(o.Config, p.run(ctx, o))
+		err := lasting(advised(o.Config, p.run(ctx, o)))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -251,6 +251,15 @@ func (p *program) supervise(ctx context.Context, o runOptions) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// lasting has what starting anew does not help wait for a person, also where nobody has foreseen it: an end
+// with the code of any failure would be started again and again by whoever keeps the process running.
+func lasting(err error) error {
+	if exitCode(err) == exitFailed && !retryable(err) {
+		return codedError{err, exitPerson}
+	}
+	return err
 }
 
 // watchSignals closes stop at the first signal and cancels at the second, unless that follows at once: a

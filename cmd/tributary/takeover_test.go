@@ -175,7 +175,7 @@ func TestCrashBeforeFirstPosition(t *testing.T) {
 			s := dial(t, r.source)
 			s.exec("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
 			crashed := serve(t, point, "run", "-c", r.file)
-			if code := crashed.wait(t); code != exitFailed || !strings.Contains(crashed.log.String(),
+			if code := crashed.wait(t); code != exitPerson || !strings.Contains(crashed.log.String(),
 				"crashed") {
 				t.Fatalf("exit code %d:\n%s", code, crashed.log.tail())
 			}
