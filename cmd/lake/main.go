@@ -69,5 +69,6 @@ func whole(ctx context.Context, binary, deploy string) (err error) {
 	if err := l.statements(ctx); err != nil {
 		return err
 	}
-	return l.verdict(ctx, log)
+	_, err = l.verdict(ctx, log)
+	return err
 }

@@ -71,12 +71,25 @@ func (l *lake) askRows(ctx context.Context, s *session, a *answer) error {
 	if err != nil {
 		return err
 	}
-	for _, sql := range all {
+	views, life := all[:len(captured)], all[len(captured)]
+	for _, sql := range views {
 		s.add(sql, nil)
 	}
-	return errors.Join(l.compare(ctx, s, a, "address_of_cdc", "address"),
-		l.compare(ctx, s, a, "city_of_cdc", "city"))
+	s.add(life, a.takeEleven)
+	s.add(fiveOfCDC, a.takeFive)
+	for _, table := range captured {
+		if err := l.compare(ctx, s, a, table+"_of_cdc", table); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// fiveOfCDC asks the views of cdc.sql what the second query of article.sql asks the log.
+const fiveOfCDC = "SELECT a.address_id, a.address, a.address2, a.district, c.city, n.country " +
+	"FROM lake.address_of_cdc AS a JOIN lake.city_of_cdc AS c ON c.city_id = a.city_id " +
+	"JOIN lake.country_of_cdc AS n ON n.country_id = c.country_id " +
+	"WHERE a.address_id BETWEEN 100 AND 105 ORDER BY a.address_id"
 
 // askLog asks the tables of envelopes.
 func (l *lake) askLog(ctx context.Context, s *session, a *answer) error {
@@ -144,11 +157,11 @@ func (l *lake) compare(ctx context.Context, s *session, a *answer, view, table s
 	return nil
 }
 
-// takeEleven takes the log of addresses 100 to 105.
+// takeEleven takes the log of addresses 100 to 105. The operations of a change-data transform are capitals.
 func (a *answer) takeEleven(found result) error {
 	for _, one := range found {
 		r := logRow{
-			id: text(one, "address_id"), op: text(one, "op"), offset: text(one, "log_offset"),
+			id: text(one, "address_id"), op: strings.ToLower(text(one, "op")), offset: text(one, "log_offset"),
 			columns: map[string]string{},
 		}
 		for _, name := range []string{"address", "address2", "district", "city_id"} {
@@ -195,11 +208,12 @@ func (l *lake) settled(ctx context.Context, r recipe) (*answer, error) {
 	return last, err
 }
 
-// verdict waits for the lake, and prints what it says.
-func (l *lake) verdict(ctx context.Context, r recipe) error {
+// verdict waits for the lake, prints what it says, and returns it: an error is also what it says that is
+// not so.
+func (l *lake) verdict(ctx context.Context, r recipe) (*answer, error) {
 	a, err := l.settled(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.say("")
 	err = l.beside(a.eleven)
@@ -223,5 +237,5 @@ func (l *lake) verdict(ctx context.Context, r recipe) error {
 	if len(a.five) != 5 || strings.HasPrefix(a.five[4], "104") {
 		err = errors.Join(err, fmt.Errorf("%d present rows of 100 to 105, want 5", len(a.five)))
 	}
-	return err
+	return a, err
 }
