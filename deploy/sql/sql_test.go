@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,9 +18,17 @@ import (
 // TestScripts runs the scripts on the server that needs no installation, TestRealScripts on all real ones.
 func TestScripts(t *testing.T) { scripts(t, local.Postgres(t)) }
 
-func TestRealScripts(t *testing.T) {
-	for _, server := range local.RealPostgres(t) {
-		scripts(t, server)
+func TestRealScripts(t *testing.T) { onReal(t, scripts) }
+
+// onReal runs a test on all real servers at the same time.
+func onReal(t *testing.T, test func(*testing.T, string)) {
+	t.Helper()
+	for i, server := range local.RealPostgres(t) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			t.Log("version", run(t, session(t, server), "SHOW server_version")[0][0])
+			test(t, server)
+		})
 	}
 }
 
@@ -85,33 +94,63 @@ func TestVerifyFinds(t *testing.T) {
 		"public.bare has a key to tell updates and deletes by", "public.bare hides no rows")
 }
 
-// TestRDS runs the RDS variant where roles of RDS's names stand in for its own.
+// TestRDS runs the RDS variant where roles of RDS's names stand in for its own, and logs in as the role.
 func TestRDS(t *testing.T) {
 	admin := local.Database(t, local.Postgres(t))
-	owner, suffix := session(t, admin), strings.ToLower(rand.Text()[:8])
+	t.Cleanup(func() { run(t, session(t, admin), "DROP ROLE rds_replication; DROP ROLE rds_iam") })
+	owner := session(t, admin)
+	rds(t, admin, owner, func(v Values) *pgconn.PgConn {
+		run(t, owner, "ALTER ROLE "+v.Role+" PASSWORD 'only for this test'")
+		return session(t, as(t, admin, v.Role))
+	})
+}
+
+// TestRealRDS does the same on the real servers within a transaction that is rolled back: other tests, which
+// run at the same time, take a server that has rds_replication for RDS.
+func TestRealRDS(t *testing.T) {
+	onReal(t, func(t *testing.T, server string) {
+		admin := local.Database(t, server)
+		owner := session(t, admin)
+		run(t, owner, "BEGIN")
+		rds(t, admin, owner, func(v Values) *pgconn.PgConn {
+			run(t, owner, "SET LOCAL ROLE "+v.Role)
+			return owner
+		})
+		run(t, owner, "ROLLBACK")
+	})
+}
+
+// rds prepares a source by the RDS variant, verifies it as the role, which become returns a session of, and
+// cleans up.
+func rds(t *testing.T, admin string, owner *pgconn.PgConn, become func(Values) *pgconn.PgConn) {
+	t.Helper()
+	suffix := strings.ToLower(rand.Text()[:8])
 	v := Values{
 		Role: "rds_" + suffix, Database: databaseOf(t, admin), Publication: "p", Slot: "rds_" + suffix,
 		Tables: []Table{{"public", "t"}},
 	}
 	run(t, owner, "CREATE ROLE rds_replication; CREATE ROLE rds_iam; CREATE TABLE t (id int PRIMARY KEY)")
-	t.Cleanup(func() { run(t, session(t, admin), "DROP ROLE rds_replication; DROP ROLE rds_iam") })
 	for _, part := range []string{"role-rds", "role-rds-iam", "grants", "publication"} {
 		run(t, owner, script(t, part, v))
 	}
-	run(t, owner, "ALTER ROLE "+v.Role+" PASSWORD 'only for this test'")
-	cdc := session(t, as(t, admin, v.Role))
-	verified(t, run(t, cdc, script(t, "verify", v)), "WAL kept for a stopped slot has a limit")
+	verified(t, run(t, become(v), script(t, "verify", v)), "WAL kept for a stopped slot has a limit")
+	run(t, owner, "RESET ROLE")
 	run(t, owner, script(t, "teardown", v))
 }
 
 // TestPsql shows that the files themselves are what Script prints: psql takes them with the variables of the
 // usage that each file's comment gives.
-func TestPsql(t *testing.T) {
+func TestPsql(t *testing.T) { byPsql(t, local.Postgres(t)) }
+
+func TestRealPsql(t *testing.T) { onReal(t, byPsql) }
+
+func byPsql(t *testing.T, server string) {
+	t.Helper()
 	psql, err := exec.LookPath("psql")
 	if err != nil {
 		t.Skip("psql is not installed")
 	}
-	admin := local.Database(t, local.Postgres(t))
+	admin := local.Database(t, server)
 	owner, suffix := session(t, admin), strings.ToLower(rand.Text()[:8])
 	run(t, owner, `CREATE TABLE orders (id int PRIMARY KEY); CREATE TABLE customers (id int PRIMARY KEY)`)
 	variables := []string{
