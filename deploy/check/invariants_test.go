@@ -144,3 +144,22 @@ func TestNetworkPolicy(t *testing.T) {
 		t.Error("ingress is not limited to the monitoring namespace")
 	}
 }
+
+// TestScrapeReaches shows that where Prometheus is asked to scrape and ingress is closed, it is let in from
+// the namespace that it runs in: it seldom is the pipeline's own.
+func TestScrapeReaches(t *testing.T) {
+	both := 0
+	for set, docs := range manifests(t) {
+		policy := docs["NetworkPolicy/tributary"]
+		if policy == nil || docs["ServiceMonitor/tributary"] == nil {
+			continue
+		}
+		both++
+		if at(policy, "spec", "ingress", 0, "from", 0, "namespaceSelector", "matchLabels") == nil {
+			t.Errorf("%s: a ServiceMonitor, and a NetworkPolicy that lets no other namespace in", set)
+		}
+	}
+	if both == 0 {
+		t.Error("no set has a ServiceMonitor and a NetworkPolicy")
+	}
+}
