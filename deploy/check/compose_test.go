@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"regexp"
 	"strings"
@@ -94,6 +95,53 @@ func TestIAM(t *testing.T) {
 		}
 		if name == "trust-irsa" && len(p.Statement[0].Condition["StringEquals"]) != 2 {
 			t.Error("trust-irsa: want conditions on sub and aud")
+		}
+	}
+}
+
+// TestTerraform holds Terraform's resources against the template's: as many of each kind, and their settings.
+func TestTerraform(t *testing.T) {
+	template, err := os.ReadFile("../aws/cloudformation.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	terraform, err := os.ReadFile("../aws/terraform/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]string{
+		"AWS::RDS::DBParameterGroup": "aws_db_parameter_group", "AWS::MSK::Configuration": "aws_msk_configuration",
+		"AWS::IAM::Role": "aws_iam_role", "AWS::IAM::RolePolicy": "aws_iam_role_policy",
+		"AWS::EKS::PodIdentityAssociation": "aws_eks_pod_identity_association",
+		"AWS::CloudWatch::Alarm":           "aws_cloudwatch_metric_alarm",
+	}
+	want, have := map[string]int{}, map[string]int{}
+	for _, found := range regexp.MustCompile(`(?m)^    Type: (AWS::\S+)$`).FindAllSubmatch(template, -1) {
+		want[kinds[string(found[1])]]++
+	}
+	for _, found := range regexp.MustCompile(`(?m)^resource "(\w+)"`).FindAllSubmatch(terraform, -1) {
+		have[string(found[1])]++
+	}
+	if len(want) != len(kinds) || !maps.Equal(want, have) {
+		t.Errorf("the template has the resources %v, Terraform %v", want, have)
+	}
+	// The group's parameters, the server's properties, the alarms, the limits; Terraform spells keys its way.
+	settings := regexp.MustCompile(`(?m)^ +((?:rds\.)?[a-z_]+): (?:(?:!If \[\w+, )?"(\d+)"|!Ref)|^ +([a-z.]+)=(\S+)$|` +
+		`^      (MetricName|Statistic|Period|EvaluationPeriods|ComparisonOperator|TreatMissingData): (\S+)$|` +
+		`Type: Number, (Default): (\d+)`)
+	humps, spaces := regexp.MustCompile(`([a-z])([A-Z])`), regexp.MustCompile(`[ "]+`)
+	text, wanted := spaces.ReplaceAllString(string(terraform), ""), map[string]int{}
+	for _, found := range settings.FindAllStringSubmatch(string(template), -1) {
+		wanted[found[1]+found[3]+strings.ToLower(humps.ReplaceAllString(found[5]+found[7], "${1}_$2"))+
+			"="+found[2]+found[4]+found[6]+found[8]]++
+	}
+	if len(wanted) != 7+5+2*6-1+3 { // both alarms have one period
+		t.Errorf("%d settings of the template were found", len(wanted))
+	}
+	for setting, times := range wanted {
+		has := regexp.MustCompile(`\b` + regexp.QuoteMeta(setting) + `(\W|tostring)`)
+		if n := len(has.FindAllString(text, -1)); n != times {
+			t.Errorf("Terraform has %s %d times, want %d", setting, n, times)
 		}
 	}
 }
