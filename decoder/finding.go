@@ -78,18 +78,19 @@ func VerifyPublication(ctx context.Context, conn *pgconn.PgConn, o PublicationOp
 	} else {
 		findings, published = o.compare(p), p.Operations
 	}
-	if !published.Update && !published.Delete {
-		return findings, nil
-	}
-	columns, err := columnFindings(ctx, conn, o, p)
+	narrowed, err := narrowFindings(ctx, conn, o, p)
 	if err != nil {
 		return nil, err
+	}
+	findings = append(findings, narrowed...)
+	if !published.Update && !published.Delete {
+		return findings, nil
 	}
 	identities, err := identityFindings(ctx, conn, o.Tables)
 	if err != nil {
 		return nil, err
 	}
-	return append(append(findings, columns...), identities...), nil
+	return append(findings, identities...), nil
 }
 
 // compare returns what p lacks of the wanted tables and operations.
@@ -114,23 +115,16 @@ func (o PublicationOptions) compare(p *Publication) []Finding {
 			Code: FindingViaRoot,
 			Text: fmt.Sprintf("publication %s has publish_via_partition_root %t, not %t: it decides under which name "+
 				"the changes of partitions come", p.Name, p.ViaRoot, o.ViaRoot),
+			Fix: fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = %t)", quoteIdentifier(o.Name),
+				o.ViaRoot),
 		})
-	}
-	for _, t := range o.Tables {
-		if published, found := p.Table(t); found && published.RowFilter != "" {
-			findings = append(findings, Finding{
-				Code: FindingRowFilter, Table: t,
-				Text: fmt.Sprintf("publication %s publishes only the rows of %s for which %s holds", p.Name, t,
-					published.RowFilter),
-			})
-		}
 	}
 	return findings
 }
 
-// columnFindings names the columns that a column list leaves out. Generated columns are left out by
-// themselves.
-func columnFindings(
+// narrowFindings names the tables of which a row filter leaves out rows, or a column list columns. Generated
+// columns are left out by themselves.
+func narrowFindings(
 	ctx context.Context, conn *pgconn.PgConn, o PublicationOptions, p *Publication,
 ) ([]Finding, error) {
 	var findings []Finding
@@ -155,14 +149,40 @@ func columnFindings(
 				absent = append(absent, row[0])
 			}
 		}
+		list := ""
 		if len(absent) > 0 {
+			quoted := make([]string, len(published.Columns))
+			for i, name := range published.Columns {
+				quoted[i] = quoteIdentifier(name)
+			}
+			list = " (" + strings.Join(quoted, ", ") + ")"
+		}
+		filter := ""
+		if published.RowFilter != "" {
+			filter = " WHERE (" + published.RowFilter + ")"
+			findings = append(findings, Finding{
+				Code: FindingRowFilter, Table: t,
+				Text: fmt.Sprintf("publication %s publishes only the rows of %s for which %s holds", p.Name, t,
+					published.RowFilter),
+				Fix: o.anewSQL(t, list),
+			})
+		}
+		if list != "" {
 			findings = append(findings, Finding{
 				Code: FindingColumnList, Table: t,
 				Text: fmt.Sprintf("publication %s leaves columns %s of %s out", p.Name, strings.Join(absent, ", "), t),
+				Fix:  o.anewSQL(t, filter),
 			})
 		}
 	}
 	return findings, nil
+}
+
+// anewSQL publishes one table otherwise, and the others as they are. It is one transaction, so that no change
+// of the table falls between.
+func (o PublicationOptions) anewSQL(t TableName, what string) string {
+	return fmt.Sprintf("BEGIN; ALTER PUBLICATION %[1]s DROP TABLE ONLY %[2]s; ALTER PUBLICATION %[1]s "+
+		"ADD TABLE ONLY %[2]s%[3]s; COMMIT", quoteIdentifier(o.Name), t.quoted(), what)
 }
 
 // identityQuery returns, for each of the tables in $1 and the leaves of its partition tree, what an old tuple

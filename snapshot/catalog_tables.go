@@ -37,6 +37,10 @@ const relationsQuery = `
 		AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%'
 	ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`
 
+// reasonUnlogged is what SQL can mend.
+const reasonUnlogged = "an unlogged table: its changes are not in the write-ahead log " +
+	"(ALTER TABLE ... SET LOGGED)"
+
 // refused says why a relation of a kind has no changes to capture, "" when it has.
 func (f *relationFacts) refused() string {
 	switch {
@@ -49,7 +53,7 @@ func (f *relationFacts) refused() string {
 	case f.Persistence == "t":
 		return "a temporary table: its changes are not in the write-ahead log"
 	case f.Persistence == "u":
-		return "an unlogged table: its changes are not in the write-ahead log (ALTER TABLE ... SET LOGGED)"
+		return reasonUnlogged
 	}
 	return ""
 }
@@ -269,7 +273,11 @@ func (t *tables) selection(ctx context.Context) (Selection, error) {
 	}
 	for oid, reason := range t.skipped {
 		f := t.byOID[oid]
-		s.Skipped = append(s.Skipped, Skipped{Name: f.Namespace + "." + f.Name, Reason: reason})
+		one := Skipped{Name: f.Namespace + "." + f.Name, Reason: reason}
+		if reason == reasonUnlogged {
+			one.Fix = "ALTER TABLE " + quote(f.Namespace) + "." + quote(f.Name) + " SET LOGGED;"
+		}
+		s.Skipped = append(s.Skipped, one)
 	}
 	slices.SortFunc(s.Skipped, func(a, b Skipped) int { return cmp.Compare(a.Name, b.Name) })
 	return s, nil

@@ -87,6 +87,8 @@ func (t Table) EstimatedRows() float64 {
 type Skipped struct {
 	// Name is schema.table; Reason says what it is instead of a table with changes.
 	Name, Reason string
+	// Fix is SQL that gives it changes, "" where nothing would.
+	Fix string
 }
 
 // Selection is what Catalog.Tables found.

@@ -17,9 +17,28 @@ import (
 	"github.com/tributary-cdc/tributary/schema"
 )
 
+// ownCommand is a command of this program with the flags that lead to the same configuration.
+func ownCommand(c Config, words string) string {
+	return strings.Join(append([]string{"tributary " + words}, c.command...), " ")
+}
+
+// parameterFix sets a parameter of RDS in the group that the server has, which AWS is asked for by the
+// server's address.
+func (s serverFacts) parameterFix(c Config, parameter string) string {
+	host, _, _ := strings.Cut(sourceAddress(c.Source.URL), ":")
+	kind, asked := "", fmt.Sprintf("describe-db-instances --query \"DBInstances[?Endpoint.Address=='%s']."+
+		"DBParameterGroups[0].DBParameterGroupName\"", host)
+	if s.isAurora { // there it is the cluster's
+		kind, asked = "cluster-", fmt.Sprintf("describe-db-clusters --query \"DBClusters[?Endpoint=='%s']."+
+			"DBClusterParameterGroup\"", host)
+	}
+	return fmt.Sprintf("aws rds modify-db-%[1]sparameter-group --db-%[1]sparameter-group-name "+
+		"\"$(aws rds %[2]s --output text)\" --parameters %[3]s", kind, asked, parameter)
+}
+
 // checkAgain is a check with the same flags and one more, to be pasted.
 func checkAgain(c Config, more string) string {
-	return strings.Join(append(append([]string{"tributary check"}, c.command...), more), " ")
+	return ownCommand(c, "check") + " " + more
 }
 
 // psqlLine is psql on the source, with another database where one is named. psql asks for the password.

@@ -63,7 +63,8 @@ func checkHorizon(ctx context.Context, c Config, conn *pgconn.PgConn, slot *deco
 	}
 	if len(results.Rows) == 1 && string(results.Rows[0][0]) == "t" {
 		f.add("W158", "publication", fmt.Sprintf("%s was made or altered after the point that slot %s decodes from",
-			c.Source.Publication, slot.Name), "")
+			c.Source.Publication, slot.Name),
+			ownCommand(c, "slots drop "+slot.Name)+"   # where it is new and nothing was read from it yet")
 	}
 }
 
@@ -78,10 +79,13 @@ func slotFix(c Config, slot *decoder.Slot) string {
 // checkSurroundings asks for what delays a slot's creation, fills the disk, or is known to be faulty.
 func checkSurroundings(s serverFacts, f *findings) {
 	if s.oldest != "" {
-		f.add("W152", "transaction", "creating a slot waits for an open transaction: "+s.oldest, "")
+		f.add("W152", "transaction", "creating a slot waits for an open transaction: "+s.oldest,
+			fmt.Sprintf("SELECT pg_terminate_backend(%[1]d);   -- undoes its work; it is: SELECT state, query "+
+				"FROM pg_stat_activity WHERE pid = %[1]d;", s.oldestPID))
 	}
 	if s.prepared != "" {
-		f.add("W153", "transaction", "creating a slot waits for a prepared transaction: "+s.prepared, "")
+		f.add("W153", "transaction", "creating a slot waits for a prepared transaction: "+s.prepared,
+			s.rollback)
 	}
 	if s.walKeep == "-1" {
 		f.add("W151", "wal kept", "max_slot_wal_keep_size is -1: while tributary is stopped, the slot "+

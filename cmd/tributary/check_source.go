@@ -26,6 +26,8 @@ type serverFacts struct {
 	clock                                time.Time
 	encryption                           string // TLS version, empty for none
 	oldest, prepared                     string // the oldest transactions, empty for none
+	oldestPID                            int
+	rollback                             string // SQL that ends the prepared one
 	number                               int    // of the version, such as 170010
 	iamReplication                       string // rds.iam_auth_for_replication, empty where there is none
 	isAurora                             bool
@@ -54,7 +56,10 @@ const factsQuery = `SELECT current_setting('server_version'), current_setting('w
 	coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), ''),
 	current_setting('server_version_num'),
 	coalesce(current_setting('rds.iam_auth_for_replication', true), ''),
-	EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')`
+	EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version'),
+	coalesce((SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) || ';   -- in database ' || database ||
+		'; or COMMIT PREPARED, which its owner knows' FROM pg_prepared_xacts
+		WHERE prepared < now() - interval '%[1]d milliseconds' ORDER BY prepared LIMIT 1), '')`
 
 // checkSource asks everything of the source, in the order of causes, and returns what its tables become.
 func checkSource(ctx context.Context, c Config, f *findings) []capture {
@@ -169,6 +174,8 @@ func readFacts(ctx context.Context, conn *pgconn.PgConn, long time.Duration) (se
 		row[i] = string(value)
 	}
 	number := func(i int) int { n, _ := strconv.Atoi(row[i]); return n } // the server wrote it
+	pid := 0
+	_, _ = fmt.Sscanf(row[12], "pid %d", &pid) // the query writes it, or nothing
 	seconds, _ := strconv.ParseFloat(row[16], 64)
 	return serverFacts{
 		version: row[0], walLevel: row[1], role: row[2], walKeep: row[3],
@@ -176,7 +183,7 @@ func readFacts(ctx context.Context, conn *pgconn.PgConn, long time.Duration) (se
 		replicates: row[8] == "t" || row[10] == "t", isRDS: row[9] == "t", standby: row[11] == "t",
 		oldest: row[12], prepared: row[13], restarts: row[14] == "t", workMemory: number(15),
 		clock: time.UnixMicro(int64(seconds * 1e6)), encryption: row[17], number: number(18),
-		iamReplication: row[19], isAurora: row[20] == "t",
+		iamReplication: row[19], isAurora: row[20] == "t", oldestPID: pid, rollback: row[21],
 	}, nil
 }
 
@@ -206,7 +213,9 @@ func checkConnection(c Config, conn *pgconn.PgConn, s serverFacts, f *findings) 
 			if left := one.NotAfter.Sub(f.now()); left < certificateSoon {
 				f.add("W161", "tls", fmt.Sprintf("the certificate of %s expires on %s, in %d days",
 					one.Subject.CommonName,
-					one.NotAfter.UTC().Format(time.DateOnly), int(left.Hours()/24)), "")
+					one.NotAfter.UTC().Format(time.DateOnly), int(left.Hours()/24)),
+					"openssl s_client -starttls postgres -connect "+sourceAddress(c.Source.URL)+
+						" </dev/null | openssl x509 -noout -dates   # after it was renewed")
 			}
 		}
 	}
@@ -287,8 +296,8 @@ func checkServer(c Config, s serverFacts, f *findings) {
 		f.ok("wal_level", "logical")
 	case s.isRDS:
 		f.add("E112", "wal_level", s.walLevel+": the server writes no logical changes"+pending,
-			"aws rds modify-db-parameter-group --db-parameter-group-name NAME --parameters "+
-				"ParameterName=rds.logical_replication,ParameterValue=1,ApplyMethod=pending-reboot   # then reboot")
+			s.parameterFix(c, "ParameterName=rds.logical_replication,ParameterValue=1,ApplyMethod=pending-reboot")+
+				"   # then reboot")
 	default:
 		f.add("E112", "wal_level", s.walLevel+": the server writes no logical changes"+pending,
 			"ALTER SYSTEM SET wal_level = logical;   -- then restart the server")
@@ -296,7 +305,8 @@ func checkServer(c Config, s serverFacts, f *findings) {
 	role := quotedName(s.role)
 	switch {
 	case s.replicates && c.Source.Auth == "rds_iam" && isOneOf(s.iamReplication, []string{"0", "off"}):
-		f.add("E138", "role", s.role+" logs in by IAM, and rds.iam_auth_for_replication is "+s.iamReplication, "")
+		f.add("E138", "role", s.role+" logs in by IAM, and rds.iam_auth_for_replication is "+s.iamReplication,
+			s.parameterFix(c, "ParameterName=rds.iam_auth_for_replication,ParameterValue=1,ApplyMethod=immediate"))
 	case s.replicates:
 		f.ok("role", s.role+" may replicate")
 	case s.isRDS:

@@ -48,7 +48,8 @@ func checkTables(ctx context.Context, c Config, conn *pgconn.PgConn, s serverFac
 		return nil
 	}
 	for _, skipped := range selection.Skipped {
-		f.add("I148", skipped.Name, "not captured: "+skipped.Reason, "")
+		f.add("I148", skipped.Name, "not captured: "+skipped.Reason, textOr(skipped.Fix,
+			"source: {exclude_tables: ['"+skipped.Name+"']}   # beside what is there: says that it is known"))
 	}
 	names := make([]decoder.TableName, len(selection.Tables))
 	for i, t := range selection.Tables {
@@ -90,6 +91,9 @@ func checkPublication(
 		}
 		if finding.Fix != "" {
 			finding.Fix = strings.TrimSuffix(finding.Fix, ";") + ";"
+			if code == "W142" || code == "W143" {
+				finding.Fix += "   -- where all of it is wanted"
+			}
 		}
 		if finding.Blocking && c.Compatibility == "debezium" && tolerated(finding) {
 			f.at(levelWarn, code, "publication", finding.Text, finding.Fix)

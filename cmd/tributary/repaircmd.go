@@ -97,7 +97,7 @@ func isGap(err error) bool {
 
 // repairCommand is the command line of a repair under the same configuration. No secret stands in it.
 func repairCommand(c Config) string {
-	return strings.Join(append([]string{"tributary snapshot --repair"}, c.command...), " ")
+	return ownCommand(c, "snapshot --repair")
 }
 
 // commandLine is the flags that lead to the same configuration. A value that may hold a password is left to

@@ -254,7 +254,7 @@ func checkServants(ctx context.Context, c Config, conn *pgconn.PgConn, s serverF
 		switch own := one.Name == decoder.AnchorName(c.Source.Slot); {
 		case one.Orphan != "":
 			f.add("W127", "slots", fmt.Sprintf("%s keeps %s of WAL for nothing: %s", one.Name,
-				size(one.RetainedBytes), one.Orphan), "tributary slots drop "+one.Name)
+				size(one.RetainedBytes), one.Orphan), ownCommand(c, "slots drop "+one.Name))
 		case own && (one.Status == "lost" || one.Reason != ""):
 			anchored = true
 			f.add("W128", "anchor", one.Name+" is lost: run makes it anew, and nothing older can be replayed", "")
