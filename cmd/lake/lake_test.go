@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,7 @@ func TestRealLake(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) { holds(t, l, r) })
 		t.Logf("%s: %s", r.name, time.Since(begin).Round(time.Millisecond))
 	}
+	onTrinoIfThere(t, l)
 }
 
 // removeSink removes what a sink leaves on shared servers.
@@ -135,8 +137,14 @@ func forget(ctx context.Context, l *lake) error {
 
 // atServers are the named servers, with databases of the test's own.
 func atServers(t *testing.T, server string) servers {
+	var catalog string
+	if os.Getenv(envTrino) != "" {
+		catalog = trinoCatalog(t, server)
+	} else {
+		catalog = local.Database(t, server)
+	}
 	return servers{
-		postgres: local.Database(t, server), catalog: local.Database(t, server), brokers: local.RealKafka(t),
+		postgres: local.Database(t, server), catalog: catalog, brokers: local.RealKafka(t),
 		registry: local.RealRegistry(t), connect: local.RealConnect(t), s3: local.RealS3(t),
 	}
 }

@@ -170,14 +170,24 @@ func (l *lake) rowsOf(ctx context.Context, name string) (map[string]pagila.Row, 
 // keyOf is the column of a table's key.
 func keyOf(table string) string { return table + "_id" }
 
-// current reads the rows of one of the views that tell the present state, each as a record's after.
+// current reads the rows of one of the views that tell the present state, each as a record's after, from a
+// column with the row as JSON.
 func current(results result, table string) (map[string]pagila.Row, error) {
-	found := map[string]pagila.Row{}
+	var rows result
 	for _, one := range results {
 		var values map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(text(one, "row")), &values); err != nil {
 			return nil, fmt.Errorf("read a row of %s: %w", table, err)
 		}
+		rows = append(rows, values)
+	}
+	return keyed(rows, table)
+}
+
+// keyed returns rows by their keys, of which each has one.
+func keyed(results result, table string) (map[string]pagila.Row, error) {
+	found := map[string]pagila.Row{}
+	for _, values := range results {
 		row := pagila.Row{}
 		for name, value := range values {
 			row[name] = string(value)
