@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // TestCompose parses compose.yaml with the library of docker compose itself.
@@ -22,13 +23,18 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	pinned := regexp.MustCompile(`:\d+\.\d+`)
-	for _, name := range []string{"postgres", "kafka", "registry", "tributary", "s3", "connect"} {
+	once := map[string]bool{"plugins": true, "control": true} // they end
+	all := []string{"postgres", "kafka", "registry", "tributary", "s3", "plugins", "control", "connect", "sink"}
+	if len(project.Services) != len(all) {
+		t.Errorf("the services are %v, want %v", project.ServiceNames(), all)
+	}
+	for _, name := range all {
 		service, err := project.GetService(name)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		if service.HealthCheck == nil || len(service.HealthCheck.Test) < 2 {
+		if !once[name] && (service.HealthCheck == nil || len(service.HealthCheck.Test) < 2) {
 			t.Errorf("%s has no health check", name)
 		}
 		if service.Build == nil && !pinned.MatchString(service.Image) {
@@ -40,16 +46,75 @@ func TestCompose(t *testing.T) {
 			}
 		}
 		for _, volume := range service.Volumes {
-			if strings.HasSuffix(volume.Source, ".sql") || strings.HasSuffix(volume.Source, ".yaml") {
+			if volume.Type == "bind" {
 				if _, err := os.Stat(volume.Source); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
 		}
 		for dependency, how := range service.DependsOn {
-			if how.Condition != "service_healthy" {
-				t.Errorf("%s does not wait until %s is healthy", name, dependency)
+			want := "service_healthy"
+			if once[dependency] {
+				want = "service_completed_successfully"
 			}
+			if how.Condition != want {
+				t.Errorf("%s waits for %s: %s, want %s", name, dependency, how.Condition, want)
+			}
+		}
+	}
+	composeSink(t, project)
+}
+
+// composeSink holds the connector of compose.yaml against the recipe that tests run, and against what the
+// other services are told.
+func composeSink(t *testing.T, project *types.Project) {
+	t.Helper()
+	read := func(name string) (keys map[string]string) {
+		content, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(content, &keys)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return keys
+	}
+	sink, recipe := read("../compose/sink.json"), read("../connect/iceberg-log.json")
+	// Other tables, a catalog in place of Glue, an S3 server in place of AWS, and a shorter wait.
+	own := regexp.MustCompile(`^(topics\.regex|iceberg\.tables?(\.lake\.\w+\.route-regex)?|` +
+		`iceberg\.control\.commit\.interval-ms|iceberg\.catalog\.(catalog-impl|uri|jdbc\..*|s3\..*))$`)
+	for key, value := range recipe {
+		if !own.MatchString(key) && sink[key] != value {
+			t.Errorf("sink.json: %s is %q, in the recipe %q", key, sink[key], value)
+		}
+	}
+	for key, value := range sink {
+		if _, known := recipe[key]; !known && !own.MatchString(key) {
+			t.Errorf("sink.json: %s is not in the recipe", key)
+		}
+		for _, host := range regexp.MustCompile(`//([a-z0-9]+):\d+`).FindAllStringSubmatch(value, -1) {
+			if _, err := project.GetService(host[1]); err != nil {
+				t.Errorf("sink.json: %s: %v", key, err)
+			}
+		}
+	}
+	source, err := os.ReadFile("../compose/tributary.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"customers", "orders"} {
+		route := sink["iceberg.table.lake."+table+"_log.route-regex"]
+		if !strings.Contains(string(source), "public."+table) || route != table ||
+			!regexp.MustCompile("^"+sink["topics.regex"]+"$").MatchString("shop.public."+table) {
+			t.Errorf("table %s does not reach the lake", table)
+		}
+	}
+	bucket := strings.Split(sink["iceberg.catalog.warehouse"], "/")[2]
+	for name, want := range map[string]string{
+		"control": sink["iceberg.control.topic"], "sink": sink["iceberg.catalog.s3.endpoint"] + "/" + bucket,
+	} {
+		if command := strings.Join(project.Services[name].Command, " "); !strings.Contains(command, want) {
+			t.Errorf("%s does not make %s: %s", name, want, command)
 		}
 	}
 }
