@@ -16,8 +16,8 @@ import (
 
 // envTrino is the URL of a Trino, the engine that Athena's is made of. It has a catalog hive over the S3
 // server, with hive.partition-projection-enabled, hive.parquet.use-column-names and
-// hive.non-managed-table-writes-enabled, and a JDBC catalog iceberg in the database iceberg of the last server
-// of RealPostgres, which the test makes anew. No run in CI has it: it takes 1 GB to fetch.
+// hive.non-managed-table-writes-enabled, and a JDBC catalog iceberg in the database iceberg of the last
+// server of RealPostgres, which the test empties. No run in CI has it: it takes 1 GB to fetch.
 const envTrino = "TRIBUTARY_TEST_TRINO"
 
 // trino runs statements.
@@ -25,7 +25,8 @@ type trino struct{ url string }
 
 // run runs a statement and returns its rows.
 func (c trino) run(ctx context.Context, sql string) (result, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/v1/statement", strings.NewReader(sql))
+	body := strings.NewReader(sql)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/v1/statement", body)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func externalForTrino(sql string) (trinoSQL, name string, err error) {
 }
 
 // onTrino runs every statement of deploy/athena on Trino, in its own words for what is Athena's: log.sql,
-// current.sql, article.sql and merge.sql over the Parquet of a recipe, cdc.sql over the tables of iceberg-cdc.
+// current.sql, article.sql and merge.sql over the Parquet of a recipe, cdc.sql over iceberg-cdc's tables.
 func onTrino(t *testing.T, l *lake, c trino) {
 	log := recipe{"confluent-s3-parquet", parquet}
 	schema := "hive." + l.prefix
@@ -136,9 +137,9 @@ func onTrino(t *testing.T, l *lake, c trino) {
 			t.Fatal(err)
 		}
 		run(sql)
-		if days := run(`SELECT DISTINCT "$path" LIKE '%/dt=' || dt || '/%' AS here FROM lake.` + name); len(days) != 1 ||
-			text(days[0], "here") != "true" {
-			t.Errorf("%s: the partitions that are computed are not the folders: %v", name, days)
+		in := run(`SELECT DISTINCT "$path" LIKE '%/dt=' || dt || '/%' AS folder FROM lake.` + name)
+		if len(in) != 1 || text(in[0], "folder") != "true" {
+			t.Errorf("%s: the partitions that are computed are not the folders: %v", name, in)
 		}
 	}
 	for _, sql := range file("current.sql") {

@@ -191,7 +191,8 @@ func TestTerraform(t *testing.T) {
 		t.Errorf("the template has the resources %v, Terraform %v", want, have)
 	}
 	// The group's parameters, the server's properties, the alarms, the limits; Terraform spells keys its way.
-	settings := regexp.MustCompile(`(?m)^ +((?:rds\.)?[a-z_]+): (?:(?:!If \[\w+, )?"(\d+)"|!Ref)|^ +([a-z.]+)=(\S+)$|` +
+	settings := regexp.MustCompile(`(?m)^ +((?:rds\.)?[a-z_]+): (?:(?:!If \[\w+, )?"(\d+)"|!Ref)|` +
+		`^ +([a-z.]+)=(\S+)$|` +
 		`^      (MetricName|Statistic|Period|EvaluationPeriods|ComparisonOperator|TreatMissingData): (\S+)$|` +
 		`Type: Number, (Default): (\d+)`)
 	humps, spaces := regexp.MustCompile(`([a-z])([A-Z])`), regexp.MustCompile(`[ "]+`)
