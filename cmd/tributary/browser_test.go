@@ -189,11 +189,12 @@ func TestRealStatusPage(t *testing.T) {
 	_, rest, _ := strings.Cut(l.log.String(), `"address":"`)
 	address, _, _ := strings.Cut(rest, `"`)
 	b.run(t, "open", chromedp.Navigate(address+"/"), chromedp.WaitReady(`html[data-ticks="2"]`))
-	var title, live, role string
+	var title, live, role, announced string
 	b.run(t, "read", chromedp.Title(&title), chromedp.Text("#live", &live), chromedp.AttributeValue("#state",
-		"role", &role, nil))
-	if !strings.Contains(title, "STREAMING") || !strings.Contains(live, "Live, as of") || role != "status" {
-		t.Errorf("title %q, live %q, role %q", title, live, role)
+		"role", &role, nil), chromedp.AttributeValue("#sentence", "aria-live", &announced, nil))
+	if !strings.Contains(title, "STREAMING") || !strings.Contains(live, "Live, as of") || role != "status" ||
+		announced != "polite" {
+		t.Errorf("title %q, live %q, role %q, aria-live %q", title, live, role, announced)
 	}
 	bench.order(7)
 	bench.exec("ALTER TABLE public.orders ADD note text; UPDATE public.orders SET note = 'x' WHERE id = 1;" +
@@ -202,7 +203,7 @@ func TestRealStatusPage(t *testing.T) {
 		const cells = [...document.querySelectorAll("#tables tbody tr")].map(r => r.innerText.split("\t"));
 		const row = cells.find(c => c[0] === "public.orders");
 		return row !== undefined && row[5] === "7" && row[6] === "1" && row[7] === "1" &&
-			document.querySelector("#changes").innerText.includes("added note text");
+			/added note text\s+shop.public.orders-value id [0-9]+/.test(document.querySelector("#changes").innerText);
 	})()`, nil))
 	samples := 2
 	if os.Getenv(picturesVariable) != "" {

@@ -30,6 +30,17 @@ type statusChange struct {
 	Time  time.Time `json:"time"`
 	Table string    `json:"table"`
 	What  string    `json:"what"`
+	// Subject and SchemaID are what the registry has since for the rows: empty until it was asked, and where it
+	// had the schema already or none is written.
+	Subject  string `json:"subject,omitempty"`
+	SchemaID int    `json:"schema_id,omitempty"`
+	turn     int    // of the chronicle
+}
+
+// registration is an id that the registry gave.
+type registration struct {
+	subject  string
+	id, turn int
 }
 
 // chronicle remembers, over restarts of the pipeline in this process, what a person will ask about. The zero
@@ -41,6 +52,8 @@ type chronicle struct {
 	counts   map[string]int              // changes of definition since the start, by schema.table
 	known    map[string]*schema.Relation // by schema.table
 	ids      map[string]int              // the registry's, by subject
+	given    []registration              // the latest of them, in their order
+	turn     int                         // counts definitions and registrations
 	totals   map[string]tableCount       // of each table, for its rate
 	met      map[string]codeCount        // by code
 	last     map[string]time.Time        // when a table's count was seen to have grown
@@ -113,7 +126,8 @@ func (c *chronicle) definition(now time.Time, r *schema.Relation) {
 	name := r.String()
 	if old := c.known[name]; old != nil {
 		if what := definitionChanges(old, r); what != "" {
-			c.changes = append(c.changes, statusChange{now, name, what})
+			c.turn++
+			c.changes = append(c.changes, statusChange{Time: now, Table: name, What: what, turn: c.turn})
 			c.changes = c.changes[max(0, len(c.changes)-maxChronicled):]
 			c.counts[name]++
 		}
@@ -136,6 +150,29 @@ func (c *chronicle) registered(subject string, id int) {
 		c.ids = map[string]int{}
 	}
 	c.ids[subject] = id
+	c.turn++
+	c.given = append(c.given, registration{subject, id, c.turn})
+	c.given = c.given[max(0, len(c.given)-maxChronicled):]
+}
+
+// settle finds for each change of a definition the schema that the rows behind it have: the first that was
+// registered for the table's topic after the change, and before the next one of that table.
+func (c *chronicle) settle(tables []statusTable) {
+	subjects, next := make(map[string]string, len(tables)), map[string]int{}
+	for _, t := range tables {
+		subjects[t.Table] = t.Topic + "-value"
+	}
+	for i := len(c.changes) - 1; i >= 0; i-- {
+		change := &c.changes[i]
+		until, superseded := next[change.Table]
+		next[change.Table] = change.turn
+		for _, g := range c.given {
+			if change.SchemaID == 0 && g.subject == subjects[change.Table] && g.turn > change.turn &&
+				(!superseded || g.turn < until) {
+				change.Subject, change.SchemaID = g.subject, g.id
+			}
+		}
+	}
 }
 
 // fill puts into a status what is remembered, the latest first.
@@ -143,6 +180,7 @@ func (c *chronicle) fill(s *status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Problems = append([]statusProblem{}, c.problems...)
+	c.settle(s.Tables)
 	s.SchemaChanges = append([]statusChange{}, c.changes...)
 	slices.Reverse(s.Problems)
 	slices.Reverse(s.SchemaChanges)

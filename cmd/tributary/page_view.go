@@ -89,7 +89,11 @@ func viewOf(s status) page.View {
 		})
 	}
 	for _, c := range s.SchemaChanges {
-		v.Changes = append(v.Changes, page.Change{Time: c.Time, Table: c.Table, What: c.What})
+		one := page.Change{Time: c.Time, Table: c.Table, What: c.What, Subject: c.Subject}
+		if c.SchemaID != 0 {
+			one.Refer = fmt.Sprintf("id %d", c.SchemaID)
+		}
+		v.Changes = append(v.Changes, one)
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -61,7 +62,7 @@ func pageCases() map[string]pageCase {
 			"STREAMING", "Caught up", "p50 3.0 ms, p99 7.2 ms", "rows/s, 1.0 MiB/s", `<td class="n">2.5</td>`,
 			`written by <time datetime="2026-11-21T12:00:00Z">`,
 			"1.0 GiB until the slot is lost", "0.2 s", `data-copy="0/3"`, "public.a", "7, 8",
-			"added note text", "leader", "2026-11-21 12:00:00Z",
+			"added note text", "<td>orders.public.a-value id 8</td>", "leader", "2026-11-21 12:00:00Z",
 		}, "Reading"},
 		"behind": {change(func(s *status) {
 			s.State, s.Lag.Seconds, s.Lag.SafeBytes, s.Recent = stateStreaming, 192, nil, statusRecent{}
@@ -202,6 +203,7 @@ func TestChronicle(t *testing.T) {
 		c.definition(at, r)
 	}
 	c.registered("p.public.t-value", 9)
+	c.registered("p.public.t-value", 10) // of nothing that was told
 	s := status{Time: at, Tables: []statusTable{{Table: "public.t", Topic: "p.public.t", Created: 1}}}
 	c.fill(&s)
 	if len(s.Problems) != 2 || s.Problems[0].Text != "a" || s.Problems[0].Count != 2 ||
@@ -210,14 +212,14 @@ func TestChronicle(t *testing.T) {
 	}
 	var told []string
 	for _, change := range s.SchemaChanges {
-		told = append(told, change.What)
+		told = append(told, fmt.Sprintf("%s: %s %d", change.What, change.Subject, change.SchemaID))
 	}
-	want := "y is NOT NULL; dropped x; the key is (), was (id)\n" +
-		"x is text, was int4; added y text; replica identity is full"
+	want := "y is NOT NULL; dropped x; the key is (), was (id): p.public.t-value 9\n" +
+		"x is text, was int4; added y text; replica identity is full:  0"
 	if got := strings.Join(told, "\n"); got != want {
 		t.Errorf("schema changes: want\n%s\ngot\n%s", want, got)
 	}
-	if table := s.Tables[0]; table.ValueSchema != 9 || table.LastSeen == nil || table.Identity != "full" {
+	if table := s.Tables[0]; table.ValueSchema != 10 || table.LastSeen == nil || table.Identity != "full" {
 		t.Errorf("table: %+v", table)
 	}
 	for i := range 3 * maxChronicled {

@@ -334,7 +334,7 @@ func fixedStatus() status {
 		Problems: []statusProblem{{
 			at.Add(-time.Minute), at, 2, "connection_lost", "stream slot tri: connection reset", "wait",
 		}},
-		SchemaChanges: []statusChange{{at, "public.a", "added note text"}},
+		SchemaChanges: []statusChange{{at, "public.a", "added note text", "orders.public.a-value", 8, 0}},
 	}
 }
 

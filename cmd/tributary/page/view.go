@@ -94,7 +94,7 @@ type Problem struct {
 type Change struct {
 	Time           time.Time
 	Table, What    string
-	Subject, Refer string // the registry's subject, and its id
+	Subject, Refer string // the registry's subject and the new id, empty for none
 }
 
 // Replay is the part of the past that can be published again.
