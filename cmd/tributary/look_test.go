@@ -40,7 +40,7 @@ func TestLookers(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	want := []string{
 		`u  public.orders  {"id":2}  v: "order 2" -> "new"  @ `, `d  public.orders  {"id":3}`,
-		`tombstone  ` + b.prefix + `.public.orders  {"id":3}`,
+		`tombstone  public.orders  {"id":3}`,
 	}
 	for _, part := range want { // of several partitions, which have no order among them
 		if !strings.Contains(out, part) || len(lines) != len(want) {

@@ -105,11 +105,16 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := tailClient(ctx, c, o)
+	tables, err := readTopicTables(ctx, c, p.stderr)
+	if err != nil {
+		return err
+	}
+	client, err := tailClient(ctx, c, o, tables)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	unnamed := tombstones{c, tables, map[string]deleted{}}
 	from := startLSN{o.lsn, map[string]bool{}}
 	for printed := 0; ; {
 		fetches := client.PollFetches(ctx)
@@ -125,6 +130,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 				return fmt.Errorf("read topic %s partition %d offset %d: %w", record.Topic, record.Partition,
 					record.Offset, err)
 			}
+			unnamed.settle(&shown)
 			if !from.reached(shown) || !o.wants(shown, table) {
 				continue
 			}
@@ -139,7 +145,7 @@ func (p *program) tail(ctx context.Context, c Config, o tailOptions) error {
 }
 
 // tailClient opens a consumer of the tables' topics that exist now.
-func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, error) {
+func tailClient(ctx context.Context, c Config, o tailOptions, tables topicTables) (*kgo.Client, error) {
 	opts, err := kafkaOptions(ctx, c)
 	if err != nil {
 		return nil, err
@@ -166,10 +172,7 @@ func tailClient(ctx context.Context, c Config, o tailOptions) (*kgo.Client, erro
 	}
 	partitions := map[string]map[int32]kgo.Offset{}
 	for _, topic := range all.Sorted() {
-		// They may have the prefix of the tables' topics.
-		books := topic.Topic == c.Kafka.PositionTopic || topic.Topic == c.Kafka.LedgerTopic
-		routed := len(c.Topic.Routes) > 0 && !topic.IsInternal
-		if books || !routed && !strings.HasPrefix(topic.Topic, c.Topic.Prefix+c.Topic.Delimiter) {
+		if !tables.reads(c, topic) {
 			continue
 		}
 		for id := range topic.Partitions {
@@ -205,6 +208,7 @@ type shownRecord struct {
 	Value     json.RawMessage `json:"value"`
 	lsn       decoder.LSN     // source.lsn, 0 for none
 	after     decoder.LSN     // the commit before it, of source.sequence, 0 for none
+	among     []string        // of a tombstone: the tables that it can be of
 }
 
 // opTombstone is the operation of a record without a value.
@@ -227,10 +231,10 @@ type envelope struct {
 func readRecord(ctx context.Context, values *valueReader, r *kgo.Record) (shownRecord, error) {
 	s := shownRecord{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	var err error
-	if s.Key, err = values.read(ctx, r.Key); err != nil {
+	if s.Key, err = values.shown(ctx, r.Key); err != nil {
 		return s, fmt.Errorf("key: %w", err)
 	}
-	if s.Value, err = values.read(ctx, r.Value); err != nil {
+	if s.Value, err = values.shown(ctx, r.Value); err != nil {
 		return s, fmt.Errorf("value: %w", err)
 	}
 	if r.Value == nil {
@@ -257,7 +261,7 @@ func (s *shownRecord) read(value json.RawMessage) {
 	}
 }
 
-// wants applies the filters. A tombstone has no table of its own: its topic stands for it.
+// wants applies the filters.
 func (o tailOptions) wants(s shownRecord, table Pattern) bool {
 	if o.op != "" && !isOneOf(s.Op, splitList(o.op, true)) {
 		return false
@@ -265,16 +269,7 @@ func (o tailOptions) wants(s shownRecord, table Pattern) bool {
 	if o.key != "" && !keyMatches(s.Key, o.key) {
 		return false
 	}
-	if o.table == "" {
-		return true
-	}
-	name := s.Table
-	if name == "" {
-		if parts := strings.Split(s.Topic, "."); len(parts) >= 2 {
-			name = strings.Join(parts[len(parts)-2:], ".")
-		}
-	}
-	return table.Match(name)
+	return o.table == "" || s.inTable(table)
 }
 
 func (s shownRecord) print(w io.Writer, asJSON, color bool) error {

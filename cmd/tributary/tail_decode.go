@@ -18,6 +18,9 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
+// errNoForm says that nothing here has written a value.
+var errNoForm = errors.New("neither Avro with a schema id nor JSON")
+
 // valueReader turns record keys and values into JSON text, asking the registry for schemas once each.
 type valueReader struct {
 	config  Config
@@ -44,7 +47,7 @@ func newValueReader(c Config) (*valueReader, error) {
 }
 
 // read returns a key or value as JSON: Avro through the registry, JSON as it is, without the schema beside
-// it.
+// it. What is neither is errNoForm.
 func (r *valueReader) read(ctx context.Context, data []byte) (json.RawMessage, error) {
 	switch {
 	case data == nil:
@@ -73,7 +76,7 @@ func (r *valueReader) read(ctx context.Context, data []byte) (json.RawMessage, e
 		}
 		return data, nil
 	}
-	return nil, errors.New("neither Avro with a schema id nor JSON")
+	return nil, errNoForm
 }
 
 func (r *valueReader) schema(ctx context.Context, id uint32) (avro.Schema, error) {

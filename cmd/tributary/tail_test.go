@@ -2,10 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hamba/avro/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tributary-cdc/tributary/deploy/local"
 )
 
 func TestAvroReader(t *testing.T) {
@@ -62,7 +69,7 @@ func TestTailFilters(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := shownRecord{Topic: "p.public.a", Table: "public.a", Op: "d", Key: json.RawMessage(`{"id":7}`)}
-	tombstone := shownRecord{Topic: "p.public.a", Op: "tombstone", Key: s.Key}
+	tombstone := shownRecord{Op: "tombstone", Key: s.Key, among: []string{"x.y", "public.a"}}
 	for _, test := range []struct {
 		o    tailOptions
 		s    shownRecord
@@ -147,4 +154,52 @@ func TestTailFlags(t *testing.T) {
 			t.Errorf("%s: %d, %v", text, e.Source.LSN, err)
 		}
 	}
+}
+
+// TestTailRenamed looks for tombstones in topics that do not end in the tables' names: by a route, behind
+// another delimiter, cleaned, and shared by two tables; and beside them at what another program wrote.
+func TestTailRenamed(t *testing.T) {
+	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
+	b.exec(`CREATE TABLE public."a b" (id int PRIMARY KEY); CREATE TABLE public.one (id int PRIMARY KEY);
+		CREATE TABLE public.two (id int PRIMARY KEY); CREATE PUBLICATION ` + b.prefix + ` FOR ALL TABLES`)
+	b.change("['public.*']", `topic: {prefix: PREFIX, delimiter: "_", partitions: 1, replication_factor: 1, `+
+		`routes: [{match: "/.*_orders/", replace: "renamed-PREFIX"}, `+
+		`{match: "/.*_(one|two)/", replace: "shared_PREFIX", schemas: true}]}`)
+	l := b.rig.run(t)
+	l.reach(t, stateStreaming)
+	b.exec(`DELETE FROM public.orders WHERE id = 3; INSERT INTO public."a b" VALUES (5);
+		DELETE FROM public."a b"; INSERT INTO public.one VALUES (6); INSERT INTO public.two VALUES (7);
+		DELETE FROM public.one; DELETE FROM public.two`)
+	ask := func(args ...string) string {
+		t.Helper()
+		signals := make(chan os.Signal, 1) // it looks for what comes until it is told to end
+		defer time.AfterFunc(e2ePatience, func() { signals <- syscall.SIGINT }).Stop()
+		code, out, errs := execute(t, &program{signals: signals}, append(args, "-c", b.file, "--from-beginning")...)
+		if code != exitOK {
+			t.Fatalf("%v: exit code %d: %s", args, code, errs)
+		}
+		return out
+	}
+	for table, key := range map[string]int{
+		"public.orders": 3, "public.a b": 5, "public.one": 6, "public.two": 7,
+	} {
+		want := fmt.Sprintf("tombstone  %s  {\"id\":%d}\n", table, key)
+		if out := ask("tail", "--table", table, "--op", "tombstone", "-n", "1"); out != want {
+			t.Errorf("tombstones of %s: %q, want %q", table, out, want)
+		}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	foreign := &kgo.Record{Topic: "shared_" + b.prefix, Key: []byte{1, 2}, Value: []byte{3, 4, 5}}
+	if err := client.ProduceSync(t.Context(), foreign).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	out := ask("tail", "--key", "(2 bytes, neither Avro with a schema id nor JSON)", "-n", "1")
+	if !strings.HasPrefix(out, "-  shared_"+b.prefix) || !strings.Contains(out, "(3 bytes, neither") {
+		t.Errorf("another program's record: %q", out)
+	}
+	l.stop(t)
 }
