@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -16,7 +17,8 @@ import (
 func TestWALLimit(t *testing.T) {
 	b := newBench(t, local.Postgres(t), local.Kafka(t), local.Registry(t))
 	holder := dial(t, b.source)
-	l := b.run(t, "--source-wal-limit", "100MiB", "--source-wal-limit-action", "drop", "--replay-keep", "16MiB")
+	l := b.run(t, "--source-wal-limit", "100MiB", "--source-wal-limit-action", "drop", "--replay-keep", "16MiB",
+		"--on-failure", "stay")
 	l.settled(t)
 	b.exec("CREATE TABLE public.filler (v text)")
 	holder.exec("BEGIN; INSERT INTO public.filler VALUES ('open')")
@@ -40,6 +42,10 @@ func TestWALLimit(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if s := l.reach(t, stateFailed); s.Error == nil || s.Error.Code != "E410" || !s.Error.NeedsPerson {
+		t.Errorf("the status has %+v", s.Error)
+	}
+	l.signals <- syscall.SIGTERM
 	if code := l.wait(t); code != exitPerson {
 		t.Fatalf("exit code %d:\n%s", code, l.log.tail())
 	}
