@@ -82,7 +82,7 @@ func (p *Publisher) deliverExactly(ctx context.Context, full <-chan *window, fre
 		}
 		switch {
 		case !more && len(l.windows) > 0: // the rest of a Postgres transaction will not come
-			p.abort()
+			p.o.Metrics.transactionEnded(p.abort())
 			l.lost(errUnended)
 			return nil
 		case !more:
@@ -207,13 +207,14 @@ func (l *exactLane) commit(ctx context.Context) error {
 		if errors.Is(err, errCrashed) {
 			return err
 		}
-		if err = l.p.recover(ctx, next, committing, err); err != nil {
-			l.p.o.Metrics.transactionEnded("abort")
+		result, err := l.p.recover(ctx, next, committing, err)
+		if err != nil {
+			l.p.o.Metrics.transactionEnded(result)
 			l.p.tell(l.p.delivery(&l.group, next), err)
 			return err
 		}
 	}
-	l.p.o.Metrics.transactionEnded("commit")
+	l.p.o.Metrics.transactionEnded(resultCommit)
 	l.p.settle(next)
 	l.p.tell(l.p.delivery(&l.group, next), nil)
 	l.p.board.delivered(l.windows, next, l.began)
@@ -233,7 +234,11 @@ func (l *exactLane) failed(ctx context.Context, err error) error {
 		return err
 	}
 	next := l.p.following(&progress{})
-	if recovered := l.p.recover(ctx, next, false, err); recovered != nil {
+	result, recovered := l.p.recover(ctx, next, false, err)
+	if len(l.windows) > 0 {
+		l.p.o.Metrics.transactionEnded(result)
+	}
+	if recovered != nil {
 		err = recovered
 	} else {
 		err = &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
@@ -299,27 +304,26 @@ func (l *exactLane) end(ctx context.Context, next *Stored) (committing bool, err
 	return false, l.p.o.step(stepCommitted)
 }
 
-// recover decides what a window that failed has come to. It returns nil when the window is in Kafka after
-// all.
-func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, err error) error {
+// recover decides what a window that failed has come to. The error is nil when the window is in Kafka after
+// all; result is what became of the transaction.
+func (p *Publisher) recover(
+	ctx context.Context, next *Stored, committing bool, err error,
+) (result string, _ error) {
 	var person interface{ NeedsPerson() bool }
 	fenced := isFenced(err)
 	switch {
 	case ctx.Err() != nil:
-		p.abort()
-		return err
+		return p.abort(), err
 	case errors.As(err, &person) && person.NeedsPerson():
-		p.abort()
-		return err
+		return p.abort(), err
 	case !fenced && !committing:
-		p.abort()
-		return &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
+		return p.abort(), &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
 	case p.o.Holding == nil || !p.o.Holding():
 		// Taking the producer id again would fence whoever has it, perhaps by right.
 		if fenced {
-			return &FencedError{TransactionalID: p.o.transactionalID(), Err: err}
+			return resultError, &FencedError{TransactionalID: p.o.transactionalID(), Err: err}
 		}
-		return &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
+		return resultError, &AgainError{Doing: fmt.Sprintf("publish window %d", next.Window), Err: err}
 	}
 	// The slot is ours, so nobody else may publish: the broker has timed the transaction out, or its answer
 	// got lost. A new producer id ends whatever is open, and after that the stored position tells the
@@ -328,30 +332,35 @@ func (p *Publisher) recover(ctx context.Context, next *Stored, committing bool, 
 		err)
 	p.client.Close()
 	if err := p.connect(); err != nil {
-		return err
+		return resultError, err
 	}
 	if err := p.fence(ctx); err != nil {
-		return err
+		return resultError, err
 	}
 	stored, loadErr := Load(ctx, p.o.Client, p.o.PositionTopic, p.o.Pipeline, p.o.Slot)
 	if loadErr != nil {
-		return &AgainError{Doing: fmt.Sprintf("learn the outcome of window %d", next.Window), Err: loadErr}
+		err = &AgainError{Doing: fmt.Sprintf("learn the outcome of window %d", next.Window), Err: loadErr}
+		return resultError, err
 	}
 	if stored != nil && stored.Run == next.Run && stored.Epoch == next.Epoch && stored.Window == next.Window {
-		return nil
+		return resultCommit, nil
 	}
-	return &AgainError{Doing: fmt.Sprintf("publish window %d: it was not committed", next.Window), Err: err}
+	err = &AgainError{Doing: fmt.Sprintf("publish window %d: it was not committed", next.Window), Err: err}
+	return resultAbort, err
 }
 
 // abort ends an open transaction if that can be done quickly: until it ends, read_committed consumers see
-// nothing behind it. Whoever comes next ends it otherwise.
-func (p *Publisher) abort() {
+// nothing behind it. Whoever comes next ends it otherwise, and the result is resultError.
+func (p *Publisher) abort() (result string) {
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
 	if err := p.client.AbortBufferedRecords(ctx); err != nil {
-		return
+		return resultError
 	}
-	_ = p.client.EndTransaction(ctx, kgo.TryAbort)
+	if err := p.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		return resultError
+	}
+	return resultAbort
 }
 
 // refused gives the error of a record its type: which change it is of, and what helps.

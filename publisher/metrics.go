@@ -70,7 +70,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		records:       counters("tributary_kafka_records_total", "Records by outcome.", "topic", "result"),
 		bytes:         counters("tributary_kafka_bytes_total", "Bytes of record batches as written.", "topic"),
 		kafkaTransactions: counters("tributary_kafka_transactions_total",
-			"Delivery windows in Kafka transactions by outcome.", "result"),
+			"Kafka transactions: commit, abort (what they held comes again), or error where this process was "+
+				"fenced or got no answer, and whoever comes next learns the outcome.", "result"),
 		transactions: counter("tributary_transactions_total", "Postgres transactions encoded."),
 		retries: counters("tributary_kafka_retries_total",
 			"Produce requests and delivery windows that are sent again, by Kafka's name of the error, or connection.",
@@ -118,7 +119,7 @@ func (m *Metrics) register(r prometheus.Registerer) {
 	for _, why := range []string{filteredOperation, filteredUnchanged, filteredMessage} {
 		m.filteredTotal.WithLabelValues(why)
 	}
-	for _, result := range []string{"commit", "abort"} {
+	for _, result := range []string{resultCommit, resultAbort, resultError} {
 		m.kafkaTransactions.WithLabelValues(result)
 	}
 }
@@ -250,6 +251,13 @@ func (m *Metrics) again(err error) {
 
 // errorConnection stands for an error that is not Kafka's answer: a connection that ended or was not made.
 const errorConnection = "connection"
+
+// The results of tributary_kafka_transactions_total.
+const (
+	resultCommit = "commit"
+	resultAbort  = "abort"
+	resultError  = "error" // fenced, or no answer: whoever comes next ends it, and learns how it ended
+)
 
 // transactionEnded counts a Kafka transaction.
 func (m *Metrics) transactionEnded(result string) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tributary-cdc/tributary/decoder"
@@ -270,6 +271,7 @@ func TestSnapshotProgress(t *testing.T) {
 
 func TestZombieIsFenced(t *testing.T) {
 	r := newRig(t)
+	r.o.Metrics = NewMetrics(nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	old, err := Open(ctx, r.o)
@@ -289,6 +291,9 @@ func TestZombieIsFenced(t *testing.T) {
 	}
 	if got := texts(r.read("p.public.items")); strings.Contains(got, "zombie") {
 		t.Errorf("the zombie wrote:\n%s", got)
+	}
+	if got := testutil.ToFloat64(r.o.Metrics.kafkaTransactions.WithLabelValues("error")); got != 1 {
+		t.Errorf("%v transactions ended with an error, want the zombie's", got)
 	}
 }
 
@@ -319,6 +324,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
 			c.o(&r.o)
+			r.o.Metrics = NewMetrics(nil)
 			_, err := r.run(newStory().transaction(insert(items, 9, "before")).cut(),
 				func() *decoder.Batch { s := newStory(); s.lsn = 5000; return s.transaction(c.change...).cut() }())
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
@@ -326,6 +332,10 @@ func TestRefusals(t *testing.T) {
 			}
 			if got := ErrorCode(err); got != c.code {
 				t.Errorf("code %q, want %q", got, c.code)
+			}
+			aborted := testutil.ToFloat64(r.o.Metrics.kafkaTransactions.WithLabelValues("abort"))
+			if sent := c.code == "E210"; sent != (aborted == 1) {
+				t.Errorf("%v transactions aborted, a record was sent: %t", aborted, sent)
 			}
 		})
 	}

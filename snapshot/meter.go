@@ -15,6 +15,8 @@ type meter struct {
 	started time.Time
 	// estimate is how many rows were left at the beginning, -1 when unknown.
 	estimate int64
+	// estimates are those of whole tables, where they are known.
+	estimates map[string]int64
 	// samples is a ring of how many rows were sent by when.
 	samples [meterSamples]sample
 	next    int
@@ -29,7 +31,14 @@ type sample struct {
 // newMeter adds up what is left to read. One table that was never analysed makes the sum unknown: a guess
 // by its size would be shown to a person as if it were known.
 func newMeter(c *collector, started time.Time) *meter {
-	m := &meter{c: c, ticker: time.NewTicker(reportInterval), started: started}
+	m := &meter{
+		c: c, ticker: time.NewTicker(reportInterval), started: started, estimates: map[string]int64{},
+	}
+	for _, t := range c.tables {
+		if rows := t.report().EstimatedRows; rows >= 0 {
+			m.estimates[t.table.String()] = rows
+		}
+	}
 	for i := range m.samples {
 		m.samples[i].at = started
 	}
@@ -68,7 +77,7 @@ func (m *meter) report(done bool) {
 	m.next = (m.next + 1) % meterSamples
 	r := Report{
 		Table: c.table, Tables: len(c.tables), Rows: c.rows, EstimatedRows: m.estimate,
-		Remaining: -1, Elapsed: now.Sub(m.started), Done: done,
+		Remaining: -1, Elapsed: now.Sub(m.started), Done: done, Estimates: m.estimates,
 	}
 	for _, t := range c.tables {
 		switch {

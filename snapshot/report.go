@@ -13,6 +13,9 @@ type Report struct {
 	// EstimatedRows is how many rows this run delivers in all, by the server's estimate; -1 is unknown,
 	// since a table was never analysed.
 	EstimatedRows int64
+	// Estimates are the rows of each table of the run by the server's estimate, without those never analysed.
+	// All reports of a run share it: it is to be read only.
+	Estimates map[string]int64
 	// RowsPerSecond is the mean of the last seconds.
 	RowsPerSecond float64
 	// Remaining is the estimated time to the end; -1 is unknown.

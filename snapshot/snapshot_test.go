@@ -93,6 +93,9 @@ func TestRun(t *testing.T) {
 		}
 		checkMarkers(t, r.rows)
 		checkEnd(t, r, last)
+		if n := last.Estimates["public.keyed"]; n != 5000 {
+			t.Errorf("%d rows of keyed by its statistics", n)
+		}
 	})
 }
 

@@ -177,6 +177,8 @@ type statusSnapshot struct {
 	Elapsed       float64  `json:"elapsed_seconds"`
 	// Open are the tables that are begun and not finished, at most 16.
 	Open []statusOpenTable `json:"open"`
+	// estimates are the rows of each table, where they are known; for the metrics, since they may be many.
+	estimates map[string]int64
 }
 
 // statusOpenTable is how far a snapshot is with a table.

@@ -322,7 +322,7 @@ func snapshotStatus(point decoder.LSN, r snapshot.Report) *statusSnapshot {
 	s := &statusSnapshot{
 		Running: !r.Done, Point: point.String(), Table: r.Table, TablesDone: r.TablesDone,
 		Tables: r.Tables, Rows: r.Rows, RowsPerSecond: r.RowsPerSecond, Elapsed: r.Elapsed.Seconds(),
-		Open: []statusOpenTable{},
+		Open: []statusOpenTable{}, estimates: r.Estimates,
 	}
 	if r.EstimatedRows >= 0 {
 		s.Estimate = &r.EstimatedRows

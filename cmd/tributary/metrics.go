@@ -123,13 +123,6 @@ var statusMetrics = []statusMetric{
 		always(func(s *status) float64 { return float64(s.Registry.Waiting) })),
 	gaugeOf("snapshot_running", "Whether a snapshot is under way.",
 		always(func(s *status) float64 { return truth(s.Snapshot != nil && s.Snapshot.Running) })),
-	gaugeOf("snapshot_rows_estimated", "Rows of the snapshot's tables by their statistics; absent when unknown.",
-		func(s *status) (float64, bool) {
-			if s.Snapshot == nil || s.Snapshot.Estimate == nil {
-				return 0, false
-			}
-			return float64(*s.Snapshot.Estimate), true
-		}),
 }
 
 // spillOf is a value that only some servers tell.
@@ -158,7 +151,11 @@ var (
 		"What the server says of the slot's WAL: one status is 1, none before the first look.",
 		[]string{"status"}, nil)
 	snapshotTablesDesc = prometheus.NewDesc("tributary_snapshot_tables",
-		"Tables of the latest snapshot, finished or not.", []string{"status"}, nil)
+		"Tables of the latest snapshot: done, running (begun and not finished) or pending.",
+		[]string{"status"}, nil)
+	snapshotRowsDesc = prometheus.NewDesc("tributary_snapshot_rows_estimated",
+		"Rows of a table of the latest snapshot by its statistics; absent for one never analysed.",
+		[]string{"table"}, nil)
 )
 
 // Describe lists the metrics.
@@ -167,7 +164,8 @@ func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
 		out <- m.desc
 	}
 	for _, desc := range []*prometheus.Desc{
-		stateDesc, walStatusDesc, snapshotTablesDesc, stalledDesc, holderDesc, schemaChangesDesc, secretsDesc,
+		stateDesc, walStatusDesc, snapshotTablesDesc, snapshotRowsDesc, stalledDesc, holderDesc, schemaChangesDesc,
+		secretsDesc,
 	} {
 		out <- desc
 	}
@@ -192,12 +190,38 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 		oneOf(holderDesc, holderKinds, s.Forecast.HolderKind)
 	}
 	c.counters(out, &s)
-	done, pending := 0, 0
-	if s.Snapshot != nil {
-		done, pending = s.Snapshot.TablesDone, s.Snapshot.Tables-s.Snapshot.TablesDone
+	c.snapshot(out, s.Snapshot)
+}
+
+// snapshot tells of the latest snapshot's tables; nil is none.
+func (c statusCollector) snapshot(out chan<- prometheus.Metric, s *statusSnapshot) {
+	if s == nil {
+		s = &statusSnapshot{}
 	}
-	out <- prometheus.MustNewConstMetric(snapshotTablesDesc, prometheus.GaugeValue, float64(done), "done")
-	out <- prometheus.MustNewConstMetric(snapshotTablesDesc, prometheus.GaugeValue, float64(pending), "pending")
+	running := len(s.Open)
+	for status, tables := range map[string]int{
+		"done": s.TablesDone, "running": running, "pending": s.Tables - s.TablesDone - running,
+	} {
+		out <- prometheus.MustNewConstMetric(snapshotTablesDesc, prometheus.GaugeValue, float64(tables), status)
+	}
+	perTable(s.estimates, func(table string, rows int64) {
+		out <- prometheus.MustNewConstMetric(snapshotRowsDesc, prometheus.GaugeValue, float64(rows), table)
+	})
+}
+
+// perTable tells the numbers of tables by name; of those beyond publisher.MaxTables the sum, as "other".
+func perTable[N int | int64](numbers map[string]N, tell func(table string, number N)) {
+	others := N(0)
+	for i, table := range slices.Sorted(maps.Keys(numbers)) {
+		if i >= publisher.MaxTables {
+			others += numbers[table]
+			continue
+		}
+		tell(table, numbers[table])
+	}
+	if others > 0 {
+		tell("other", others)
+	}
 }
 
 // counters are those that the status is too short for.
@@ -209,18 +233,9 @@ func (c statusCollector) counters(out chan<- prometheus.Metric, s *status) {
 	for read, times := range c.board.access.counted() {
 		count(secretsDesc, float64(times), read.source, read.result)
 	}
-	changed, others := c.board.chronicle.redefined(), 0
-	tables := slices.Sorted(maps.Keys(changed))
-	for i, table := range tables {
-		if i >= publisher.MaxTables {
-			others += changed[table]
-			continue
-		}
-		count(schemaChangesDesc, float64(changed[table]), table)
-	}
-	if others > 0 {
-		count(schemaChangesDesc, float64(others), "other")
-	}
+	perTable(c.board.chronicle.redefined(), func(table string, times int) {
+		count(schemaChangesDesc, float64(times), table)
+	})
 }
 
 // registryMetrics count what is asked of the schema registry. The zero value counts nothing.

@@ -215,7 +215,8 @@ func TestStatusMetrics(t *testing.T) {
 		"slot_spill_bytes_total":   4097, "slot_spill_transactions_total": 3, "clock_offset_seconds": -0.5,
 		"buffer_limit_bytes": 16384, "snapshot_duration_seconds": 9, "slot_holder transaction": 1,
 		"slot_holder backlog": 0, "backpressure_seconds_total decode": 1.5, "snapshot_running": 1,
-		"snapshot_rows_estimated": 603, "snapshot_tables pending": 2, "snapshot_tables done": 0,
+		"snapshot_rows_estimated public.a": 603, "snapshot_tables pending": 1, "snapshot_tables running": 1,
+		"snapshot_tables done": 0,
 	} {
 		if value, known := got[name]; !known || value != want {
 			t.Errorf("%s is %v, %t, want %v", name, value, known, want)

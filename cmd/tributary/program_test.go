@@ -323,6 +323,7 @@ func fixedStatus() status {
 			[]statusOpenTable{
 				{"public.a", 100, &estimate, 4, 1},
 			},
+			map[string]int64{"public.a": 603},
 		},
 		Snapshots: []statusJob{{"initial", "initial", "running", []string{}, at}},
 		Kafka:     statusKafka{"exactly-once", 1000, 10, 0.05, 0.01, 16384, 4096, "none"},
