@@ -184,8 +184,11 @@ func articleOnTrino(t *testing.T, l *lake, article []string, run func(string) re
 func lives(t *testing.T, l *lake, found result) {
 	t.Helper()
 	var a answer
-	if err := errors.Join(a.takeEleven(found), l.beside(a.eleven)); err != nil {
-		t.Error(err)
+	if err := a.takeEleven(found); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.beside(a.eleven); err != nil {
+		t.Fatal(err)
 	}
 	if one := a.eleven[len(a.eleven)-2]; one.id != "104" || one.op != "d" {
 		t.Errorf("the last record but one is %s of %s, want d of 104", one.op, one.id)
