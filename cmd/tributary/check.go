@@ -231,14 +231,27 @@ func paint(color bool, code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// wrap breaks a text at blanks into lines of at most width, all but the first indented.
-func wrap(text string, width, indent int) string {
+// fold breaks a text at blanks into lines that a terminal shows whole, all but the first indented.
+func fold(text string, indent int) string { return wrapFrom(text, 0, usageColumns, indent) }
+
+// cell pads a name to a column's width; one that is longer has a line of its own, and the row goes on below.
+func cell(name string, width int) string {
+	if len([]rune(name)) > width {
+		return name + "\n" + strings.Repeat(" ", width)
+	}
+	return fmt.Sprintf("%-*s", width, name)
+}
+
+// wrap is wrapFrom for what begins in column 8.
+func wrap(text string, width, indent int) string { return wrapFrom(text, 8, width+8, indent) }
+
+// wrapFrom breaks a text that begins in column line at blanks, so that none ends behind column end.
+func wrapFrom(text string, line, end, indent int) string {
 	var b strings.Builder
-	line := 0
 	for i, word := range strings.SplitAfter(text, " ") {
-		if n := len([]rune(strings.TrimRight(word, " "))); i > 0 && line+n > width {
+		if n := len([]rune(strings.TrimRight(word, " "))); i > 0 && line+n > end {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
-			line = indent - 8
+			line = indent
 		}
 		b.WriteString(word)
 		line += len([]rune(word))

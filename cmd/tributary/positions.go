@@ -225,11 +225,11 @@ func writePositions(w io.Writer, s shownPositions, o positionsOptions) error {
 	if len(s.Windows) == 0 {
 		b.WriteString("\nno window is in the ledger for that\n")
 	} else {
-		fmt.Fprintf(&b, "\n%5s %8s %-17s %19s  %-23s %9s\n", "epoch", "window", "lsn", "as a number", "last commit",
+		fmt.Fprintf(&b, "\n%5s %7s %-17s %19s  %-19s %7s\n", "epoch", "window", "lsn", "as a number", "last commit",
 			"records")
 	}
 	for _, one := range s.Windows {
-		fmt.Fprintf(&b, "%5d %8d %-17s %19d  %-23s %9d\n", one.Epoch, one.Window, one.LSN, one.Decimal,
+		fmt.Fprintf(&b, "%5d %7d %-17s %19d  %-19.19s %7d\n", one.Epoch, one.Window, one.LSN, one.Decimal,
 			instant(one.Last), one.Records)
 	}
 	if n := len(s.Windows); n > 0 && !o.at.IsZero() {

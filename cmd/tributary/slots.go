@@ -317,10 +317,14 @@ func writeJSON[T any](w io.Writer, value T) error {
 
 func writeSlots(w io.Writer, all []shownSlot) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-32s %-9s %-18s %10s  %s\n", "slot", "role", "confirmed", "retained", "state")
+	fmt.Fprintf(&b, "%-28s %-9s %-17s %10s  %s\n", "slot", "role", "confirmed", "retained", "state")
 	for _, s := range all {
-		fmt.Fprintf(&b, "%-32s %-9s %-18s %10s  %s\n", s.Name, s.Role, s.Confirmed, size(s.RetainedBytes),
-			s.state())
+		first, more, _ := strings.Cut(s.state(), ", ")
+		fmt.Fprintf(&b, "%s %-9s %-17s %10s  %s\n", cell(s.Name, 28), s.Role, s.Confirmed, size(s.RetainedBytes),
+			first)
+		if more != "" {
+			b.WriteString(fold("  "+more, 2) + "\n")
+		}
 	}
 	if len(all) == 0 {
 		b.WriteString("none\n")
@@ -349,8 +353,9 @@ func writeSlot(w io.Writer, s shownSlot) error {
 	if s.SafeBytes >= 0 {
 		safe = size(s.SafeBytes) + " more are safe"
 	}
-	_, err := fmt.Fprintf(w, "slot       %s (%s)\nplugin     %s, database %s, temporary %t, failover %t\n"+
-		"restart    %s\nconfirmed  %s\nretained   %s, %s\nstate      %s\n", s.Name, s.Role, s.Plugin, s.Database,
-		s.Temporary, s.Failover, s.Restart, s.Confirmed, size(s.RetainedBytes), safe, s.state())
+	_, err := fmt.Fprintf(w, "%s\nplugin     %s, database %s, temporary %t, failover %t\n"+
+		"restart    %s\nconfirmed  %s\nretained   %s, %s\n%s\n", fold("slot       "+s.Name+" ("+s.Role+")", 11),
+		s.Plugin, s.Database, s.Temporary, s.Failover, s.Restart, s.Confirmed, size(s.RetainedBytes), safe,
+		fold("state      "+s.state(), 11))
 	return err
 }

@@ -148,16 +148,17 @@ func writeStatus(w io.Writer, s status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s for %s\n", s.Pipeline, strings.ToUpper(s.State),
 		s.Time.Sub(s.Since).Round(time.Second))
-	b.WriteString(sentence(s) + "\n")
+	b.WriteString(fold(sentence(s), 0) + "\n")
 	if s.Error != nil && s.Error.Fix != "" {
-		b.WriteString("fix: " + s.Error.Fix + "\n")
+		b.WriteString("fix: " + s.Error.Fix + "\n") // never folded: it is to be pasted
 	}
 	b.WriteString("\n")
 	writeRole(&b, s)
-	fmt.Fprintf(&b, "source    %s/%s  slot %s  publication %s\n", s.Source.Address, s.Source.Database,
-		s.Source.Slot, s.Source.Publication)
-	fmt.Fprintf(&b, "position  confirmed %s  published %s  server %s\n",
-		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-"))
+	b.WriteString(fold(fmt.Sprintf("source    %s/%s  slot %s  publication %s", s.Source.Address,
+		s.Source.Database, s.Source.Slot, s.Source.Publication), 2) + "\n")
+	b.WriteString(fold(fmt.Sprintf("position  confirmed %s  published %s  server %s",
+		textOr(s.Position.Confirmed, "-"), textOr(s.Position.Published, "-"), textOr(s.Position.Server, "-")),
+		2) + "\n")
 	fmt.Fprintf(&b, "lag       %.1f s  %s unconfirmed  %s of WAL retained\n",
 		s.Lag.Seconds, size(s.Lag.ConfirmedBytes), size(s.Lag.RetainedBytes))
 	if s.Recent.P50 != nil && s.Recent.P99 != nil {
@@ -175,10 +176,10 @@ func writeStatus(w io.Writer, s status) error {
 		fmt.Fprintf(&b, "\n%-32s %10s %10s %10s %10s\n", "table", "read", "created", "updated", "deleted")
 	}
 	for _, t := range s.Tables {
-		fmt.Fprintf(&b, "%-32s %10d %10d %10d %10d\n", t.Table, t.Read, t.Created, t.Updated, t.Deleted)
+		fmt.Fprintf(&b, "%s %10d %10d %10d %10d\n", cell(t.Table, 32), t.Read, t.Created, t.Updated, t.Deleted)
 	}
 	for _, warning := range s.Warnings {
-		b.WriteString("warning: " + warning + "\n")
+		b.WriteString(fold("warning: "+warning, 9) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -198,7 +199,7 @@ func writeRole(b *strings.Builder, s status) {
 func writeLane(b *strings.Builder, s statusSource) {
 	switch {
 	case s.LaneReason != "":
-		fmt.Fprintf(b, "lane      live, not catch-up: %s\n", s.LaneReason)
+		b.WriteString(fold("lane      live, not catch-up: "+s.LaneReason, 10) + "\n")
 	case s.Lane != "" && s.Lane != "live":
 		fmt.Fprintf(b, "lane      %s: far behind, reading through SQL\n", s.Lane)
 	}

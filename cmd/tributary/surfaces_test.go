@@ -67,8 +67,9 @@ func TestOneFaultEverywhere(t *testing.T) {
 		t.Errorf("the status remembers %+v", p)
 	}
 	exit, stdout, _ := execute(t, &program{}, "status", "--addr", l.address())
-	if exit != exitPerson || !strings.Contains(stdout, fmt.Sprintf("\n%s [%s]\nfix: %s\n", logged.Err, code,
-		logged.Fix)) {
+	if exit != exitPerson ||
+		!strings.Contains(flat(stdout), flat(fmt.Sprintf("%s [%s] fix: %s", logged.Err, code,
+			logged.Fix))) {
 		t.Errorf("status: exit code %d\n%s", exit, stdout)
 	}
 	for path, wants := range map[string][]string{

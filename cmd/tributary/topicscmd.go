@@ -207,23 +207,28 @@ func cleanupPolicies(ctx context.Context, admin *kadm.Client, names []string) ma
 
 func writeTopics(w io.Writer, topics []shownTopic, partitions bool) error {
 	var b strings.Builder
-	wide := len("topic")
+	wide, table := len("topic"), len("table")
 	for _, t := range topics {
-		wide = max(wide, len(t.Topic))
+		wide, table = max(wide, len(t.Topic)), max(table, len(t.Table))
 	}
-	const form = "%-*s %5s %12s %10s  %-8s %s\n"
-	fmt.Fprintf(&b, form, wide, "topic", "parts", "offsets", "size", "cleanup", "table")
+	const others = 41 // columns between topic and table
+	wide = max(min(wide, usageColumns-others-table), len("topic"))
+	row := func(topic, partitions, offsets, bytes, cleanup, table string) {
+		b.WriteString(cell(topic, wide))
+		b.WriteString(wrapFrom(fmt.Sprintf(" %5s %12s %10s  %-8s %s", partitions, offsets, bytes, cleanup, table),
+			wide, usageColumns, 4) + "\n")
+	}
+	row("topic", "parts", "offsets", "size", "cleanup", "table")
 	for _, t := range topics {
 		if !t.Exists {
-			fmt.Fprintf(&b, form, wide, t.Topic, "-", "not there", "-", "-", t.Table)
+			row(t.Topic, "-", "not there", "-", "-", t.Table)
 			continue
 		}
 		bytes := "-"
 		if t.Bytes != nil {
 			bytes = size(*t.Bytes)
 		}
-		fmt.Fprintf(&b, form, wide, t.Topic, fmt.Sprint(len(t.Partitions)), thousands(t.Offsets), bytes,
-			textOr(t.Cleanup, "-"), t.Table)
+		row(t.Topic, fmt.Sprint(len(t.Partitions)), thousands(t.Offsets), bytes, textOr(t.Cleanup, "-"), t.Table)
 		for _, p := range t.Partitions {
 			if partitions {
 				fmt.Fprintf(&b, "  partition %d: offsets %d to %d\n", p.Partition, p.First, p.End)
