@@ -131,7 +131,7 @@ func (p *pipeline) firstSnapshot(ctx context.Context, out chan<- *decoder.Batch)
 	}
 	p.now.state(stateSnapshot, "")
 	p.Log.Info("snapshot begins", "lsn", p.created.Point, "table_count", len(p.tables))
-	p.nameUnordered(j, "table has no unique key to read by: its rows come again after a crash")
+	p.nameUnordered(j, false)
 	err := p.stream.Load().Hold(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -113,8 +113,7 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 		p.stepped = j.ID
 		p.Log.Info("snapshot goes on beside the stream", "snapshot", j.ID, "kind", j.Kind, "lsn", at.Point,
 			"table_count", len(j.of(p.tables)), "resumed", len(j.Progress) > 0)
-		p.nameUnordered(j, "table has no unique key to read by: the stream waits for the whole of it, and its "+
-			"rows come again after a crash")
+		p.nameUnordered(j, true)
 	}
 	began := time.Now()
 	var outcome snapshot.Outcome
@@ -143,11 +142,19 @@ func (p *pipeline) round(ctx context.Context, out chan<- *decoder.Batch) error {
 	return p.interrupted(ctx, err)
 }
 
-// nameUnordered names the tables that are read in no order, and so from the beginning after a crash.
-func (p *pipeline) nameUnordered(j job, consequence string) {
+// nameUnordered names the tables that are read in no order, and so from the beginning after a crash;
+// waits says that the stream waits for each as a whole.
+func (p *pipeline) nameUnordered(j job, waits bool) {
 	for _, t := range j.of(p.tables) {
-		if !t.Resumable() {
-			p.Log.Warn(consequence, "table", t.String(), "rows", int64(t.EstimatedRows()))
+		name, rows := t.String(), int64(t.EstimatedRows())
+		switch {
+		case t.Resumable():
+		case waits:
+			p.Log.Warn("table has no unique key to read by: the stream waits for the whole of it, and its rows "+
+				"come again after a crash", "table", name, "rows", rows)
+		default:
+			p.Log.Warn("table has no unique key to read by: its rows come again after a crash",
+				"table", name, "rows", rows)
 		}
 	}
 }
