@@ -49,7 +49,7 @@ func TestServerTooOld(t *testing.T) {
 	b.write(t, "")
 	words := []string{"[E120]", "the server is PostgreSQL 12.22: want 13 or newer"}
 	b.fails(badCase{
-		code: exitFailed, run: append([]string{"fix: SHOW server_version;"}, words...),
+		code: exitPerson, run: append([]string{"fix: SHOW server_version;"}, words...),
 		check: append([]string{"fix SHOW server_version;"}, words...),
 	})
 }

@@ -51,8 +51,9 @@ func (s *sourceConn) names(slot, kind string, sentences []string) {
 	if err := writeStatus(&text, b.Status()); err != nil {
 		s.t.Fatal(err)
 	}
+	unfolded := strings.Join(strings.Fields(text.String()), " ")
 	for _, want := range append(sentences, "warning: The slot has reached its limit of 64.0 MiB of WAL: ") {
-		if told.HolderKind != kind || !strings.Contains(text.String(), want) {
+		if told.HolderKind != kind || !strings.Contains(unfolded, strings.TrimSpace(want)) {
 			s.t.Errorf("%s: %q is not told of %+v:\n%s", kind, want, told, text.String())
 		}
 	}
