@@ -109,12 +109,22 @@ func TestStalledLaneLetsVacuumWork(t *testing.T) {
 		reference, created := db.slotAndReference()
 		closeQuietly(created.Conn)
 		end := db.megabytes(24) // more than the sockets between take
-		gate := make(chan struct{})
-		o, l := db.options(), &ledger{before: func(*Batch) { <-gate }}
+		var first *receiving
+		started := make(chan struct{})
+		gate, open := context.WithCancel(t.Context()) // it opens at the latest when the test ends
+		defer open()
+		o, l := db.options(), &ledger{before: func(*Batch) {
+			// What the live lane has read before is taken: where nobody takes it no call begins.
+			if <-started; first.stream.Status().Lane != "live" {
+				<-gate.Done()
+			}
+		}}
 		o.CatchUp = eager
 		o.CatchUp.wait = true
 		o.CatchUp.least, o.CatchUp.stall = 1<<30, time.Second
-		r := db.follow(o, l)
+		first = db.follow(o, l)
+		r := first
+		close(started)
 		waitFor(t, "a call that holds xmin", func() bool {
 			return len(db.exec("SELECT 1 FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid = "+
 				"(SELECT active_pid FROM pg_replication_slots WHERE slot_name = "+
@@ -124,7 +134,7 @@ func TestStalledLaneLetsVacuumWork(t *testing.T) {
 		if status := r.stream.Status(); status.Closed || status.Blocked.IsZero() || !db.slot().Active {
 			t.Errorf("the stream does not hold the slot and wait: %+v", status)
 		}
-		close(gate)
+		open()
 		// A part of a transaction has left: the stream is opened again, as after any broken connection.
 		select {
 		case err := <-r.done:
