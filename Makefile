@@ -23,7 +23,7 @@ test: ## all tests that need nothing but Go (Postgres comes from Maven Central, 
 test-real: ## tests against the servers in TRIBUTARY_TEST_POSTGRES, _KAFKA, _REGISTRY, _CONNECT, _S3
 	@$(foreach v,$(LAB),[ -n "$$$(v)" ] || echo "$(v) is not set: its tests are skipped";)
 	$(GO) test -timeout 40m -count=1 -p 2 -tags browser -run '^TestReal' ./...
-	@printf '%s\n' $$TRIBUTARY_TEST_POSTGRES | xargs -rI SERVER -P 4 env TRIBUTARY_TEST_POSTGRES=SERVER \
+	@printf '%s\n' $$TRIBUTARY_TEST_POSTGRES | xargs -rI SERVER -P 2 env TRIBUTARY_TEST_POSTGRES=SERVER \
 		$(GO) test -timeout 20m -count=1 -p 1 ./decoder ./snapshot # together: they wait more than they work
 
 lint: $(LINT) ## formatting, static analysis, the house rules, go.mod

@@ -37,7 +37,12 @@ func newDatabase(t testing.TB, server string) *database {
 	admin := &database{t: t, url: server}
 	name := fmt.Sprintf("snapshot_%d_%d", os.Getpid(), time.Now().UnixNano())
 	admin.exec("CREATE DATABASE " + name)
-	t.Cleanup(func() { admin.exec("DROP DATABASE " + name + " WITH (FORCE)") })
+	t.Cleanup(func() {
+		// A session that was left a moment ago may still hold its slot.
+		admin.exec("DO $$ BEGIN FOR i IN 1..200 LOOP EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots "+
+			"WHERE active AND database = '"+name+"'); PERFORM pg_sleep(0.05); END LOOP; END $$",
+			"DROP DATABASE "+name+" WITH (FORCE)")
+	})
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
